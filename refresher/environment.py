@@ -3,8 +3,8 @@
 Client libraries, Terraform, rclone and restic read GOOGLE_APPLICATION_CREDENTIALS; gcloud, bq and the Docker helper
 ignore it and read CLOUDSDK_AUTH_CREDENTIAL_FILE_OVERRIDE; the project variables keep Python and Node from asking
 Resource Manager at start. Clients that know only the metadata server read three variables, of which none reaches all.
-`docker --env-file`, podman, systemd and a shell share no quoting, so values are limited to
-characters that need none; `refresher.config` refuses others.
+`docker --env-file`, podman, systemd and a shell share no quoting, so values are limited to characters that need none;
+`refresher.config` refuses others.
 """
 
 import json

@@ -8,8 +8,8 @@ the two apart, as they do with another process. (5) The caller hears of it every
 failure, and goes on.
 
 Only a few passes run at a time, and one counts until its last job has ended, so that a file system that hangs piles up
-no threads. The socket is created in
-`refresher.app.control_socket`; the caller's side, and the format, are in `refresher.app.request`.
+no threads. The socket is created in `refresher.app.control_socket`; the caller's side, and the format, are in
+`refresher.app.request`.
 """
 
 import os
@@ -20,7 +20,6 @@ from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
 from threading import BoundedSemaphore, Event, Thread
-from types import TracebackType
 from typing import Self
 
 from refresher.app.control_socket import open_control
@@ -29,7 +28,6 @@ from refresher.app.request import (
     RefusedRequestError,
     Request,
     parse_request,
-    read_peer,
     render_outcomes,
     render_refusal,
 )
@@ -42,6 +40,7 @@ from refresher.engine.plan import Plan
 from refresher.engine.reporter import Reporter, Severity
 from refresher.engine.workers import Workers
 from refresher.errors import ConfigurationError, NotReadyError, PublishError, RefresherError, describe_bug
+from refresher.observe.sockets import read_peer
 from refresher.text import quote
 
 _MOST_PASSES = 4
@@ -90,9 +89,7 @@ class Control:
         self._thread.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self._stopping.set()
         self._thread.join(_PAUSE)
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from refresher import __version__
 from refresher.app.control import Control
-from refresher.app.endpoints import DaemonEndpoints
+from refresher.app.metadata import DaemonEndpoints
 from refresher.app.plans import ConfiguredPlans
 from refresher.app.programs import check_user, forbid_core_dumps, share_heap
 from refresher.clock import SystemClock
@@ -28,6 +28,7 @@ from refresher.engine.ticker import ClockGuard, Ticker
 from refresher.engine.watcher import Watcher
 from refresher.engine.workers import Workers
 from refresher.errors import RefresherError
+from refresher.metadata.plan import HELPER_SOCKET
 from refresher.observe.board import Board
 from refresher.observe.server import Server
 from refresher.observe.supervisor import Supervisor
@@ -35,7 +36,6 @@ from refresher.observe.survey import Survey
 from refresher.publishing.lock import held_roots
 from refresher.publishing.retirement import retire_strays
 
-HELPER_SOCKET = Path("/run/refresher-netns/socket")
 _SETTLED_TICKS = 10
 _FOLLOW_SECONDS = 4.0
 """How long a request waits for a tick, which does not wait longer for a file system that hangs."""
@@ -53,7 +53,7 @@ def run_daemon(
     supervisor: Supervisor,
     *,
     drain: timedelta,
-    helper: Path = HELPER_SOCKET,
+    helper: Path = Path(HELPER_SOCKET),
 ) -> None:
     """Keep the targets of a configuration file fresh until SIGTERM or SIGINT; SIGHUP loads it again.
 
@@ -92,7 +92,7 @@ def start_daemon(
     listener: Listener,
     supervisor: Supervisor | None = None,
     *,
-    helper: Path = HELPER_SOCKET,
+    helper: Path = Path(HELPER_SOCKET),
 ) -> Iterator[Daemon]:
     """Run a daemon for the length of a `with` block; at its end the files stay as they are.
 

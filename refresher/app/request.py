@@ -13,7 +13,6 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from struct import Struct
 from typing import Any, NamedTuple
 
 from refresher.engine.agenda import Key
@@ -26,6 +25,7 @@ from refresher.errors import (
     RefresherError,
     SupplyError,
 )
+from refresher.observe.sockets import read_peer
 from refresher.publishing.walk import CONTROL, LOCK
 
 SOCKET = "socket"
@@ -39,8 +39,6 @@ _PASS_SECONDS = 660.0
 _MOST_BRACKETS = 100
 _PAUSE = 0.05
 _OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_CREDENTIALS = Struct("iII")
-"""`struct ucred` of unix(7): process, user, group."""
 _LOOK = "run `refresher status`, and read its log (journalctl -u refresher)"
 _KINDS = {kind.exit_status: kind for kind in (RefresherError, ConfigurationError, SupplyError, PublishError)}
 _KINDS |= {kind.exit_status: kind for kind in (ExchangeError, NotReadyError)}
@@ -95,12 +93,6 @@ def render_outcomes(outcomes: Mapping[Key, Outcome]) -> bytes:
 def render_refusal(error: RefresherError) -> bytes:
     """Return the answer to a request on which the daemon does not work."""
     return json.dumps({"refused": _describe(error)}).encode()
-
-
-def read_peer(peer: socket.socket) -> tuple[int, int]:
-    """Return process and user at the other end of a unix socket, as the kernel knows them."""
-    pid, uid, _ = _CREDENTIALS.unpack(peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size))
-    return pid, uid
 
 
 def ask_daemon(

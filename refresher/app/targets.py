@@ -24,6 +24,7 @@ from refresher.publishing.atomic import Ownership
 from refresher.publishing.directory import CredentialsDirectory
 from refresher.publishing.record import TargetRecord, compute_fingerprint
 from refresher.resources import CLOUD_PLATFORM_SCOPE, Endpoints, Impersonation, WorkloadIdentityProvider
+from refresher.settings.fields import OWN_NAMESPACE
 from refresher.suppliers.interface import SupplierContext, SupplierSettings
 from refresher.tokens import JWT_TYPE, ExpectedClaims
 
@@ -225,7 +226,7 @@ def build_endpoint(
             project=loaded.configuration.project,
             universe_domain=loaded.configuration.google.universe_domain,
         ),
-        wanted=Wanted(settings.netns, settings.port, settings.link_local),
+        wanted=Wanted("" if settings.netns == OWN_NAMESPACE else settings.netns, settings.port, settings.link_local),
         minted_for=f"{target.identity} {fingerprint} {request}",
     )
 

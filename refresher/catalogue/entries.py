@@ -126,9 +126,9 @@ def find_remedy(status: int, text: str, *, service: str = "google", **facts: str
     """Return what fixes an error with this HTTP status and message; for an unknown error, where to look.
 
     The remedies of `google` mention the `service_account`, the `caller`, the name of the `provider` in the
-    configuration, its `resource` name, the `quota_account` that uses the quota project too, the token's `file` and the
-    commands that print the `jwks` and `upload` it, the
-    time `now` (ISO 8601), those of `kms` the `key` and `caller`: `facts` name them.
+    configuration, its `resource` name, the `quota_account` that uses the quota project too, the token's `file`, the
+    commands that print the `jwks` and `upload` it, and the time `now` (ISO 8601); those of `kms` the `key` and
+    `caller`: `facts` name them.
     """
     entry = recognise(status, text, service=service)
     if entry is None:

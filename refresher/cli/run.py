@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from refresher.cli.command import PATH, Duration, collect_garbage, config_option, configure_logs, declare
+from refresher.metadata.plan import HELPER_SOCKET
 
 
 @declare("run", example="refresher run --config /etc/refresher/refresher.yaml")
@@ -23,7 +24,7 @@ from refresher.cli.command import PATH, Duration, collect_garbage, config_option
 @click.option(
     "--netns-helper",
     type=PATH,
-    default="/run/refresher-netns/socket",
+    default=HELPER_SOCKET,
     show_default=True,
     metavar="SOCKET",
     help="Where refresher-netns answers, which opens metadata endpoints in containers.",

@@ -13,9 +13,9 @@ from typing import NamedTuple
 from refresher.config.document import read_document
 from refresher.config.models import Configuration, TargetSettings
 from refresher.config.sources import UnusableFileError, check_trusted, read_trusted
-from refresher.config.targets import OWN_NAMESPACE, ResolvedTarget, TargetResolver, read_open_mode
+from refresher.config.targets import ResolvedTarget, TargetResolver, read_open_mode
 from refresher.files import FileState, open_directory, read_state
-from refresher.settings.fields import NAME_REMEDY, is_name
+from refresher.settings.fields import NAME_REMEDY, OWN_NAMESPACE, is_name
 from refresher.settings.places import Problem, sort_problems
 from refresher.text import escape
 

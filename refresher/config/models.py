@@ -12,7 +12,7 @@ from typing import Annotated, Any, ClassVar, Literal, cast
 from pydantic import Field, ValidationInfo
 from pydantic_core import core_schema
 
-from refresher.config.endpoints import GoogleSettings
+from refresher.config.google import GoogleSettings
 from refresher.settings import fields, values
 from refresher.settings.model import ByName, Settings
 from refresher.settings.places import Map, Problem, Value

@@ -17,13 +17,11 @@ from typing import NamedTuple
 from refresher.config.checks import check_target
 from refresher.config.models import ArtifactSettings, Configuration, MetadataSettings, TargetSettings
 from refresher.files import read_state
+from refresher.settings.fields import OWN_NAMESPACE
 from refresher.settings.places import Problem, locate
 
 _NEEDED = frozenset(["identity", "mode", "owner"])
 """Keys that decide which users can read a target's files, and for which identity."""
-
-OWN_NAMESPACE = "own"
-"""Stands for the daemon's own network namespace, which all containers of a pod share."""
 
 _LARGEST_ID = 2**32 - 2
 """The id above it means "leave it as it is" to chown(2)."""

@@ -13,7 +13,6 @@ from asyncio import TimerHandle, Transport
 from functools import partial
 from pathlib import Path
 from threading import Event, Thread
-from types import TracebackType
 from typing import Any, Self
 
 import uvicorn
@@ -82,9 +81,7 @@ class EmulatorServer:
             raise EmulatorError("the emulator did not start in time", "try again on a machine that is less busy")
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         for server in self._servers:
             server.should_exit = True
         self._thread.join(_STOP_SECONDS)

@@ -15,8 +15,8 @@ from refresher.clock import Clock
 from refresher.engine.agenda import Agenda, Entry
 from refresher.engine.canary import Canary
 from refresher.engine.drift import SWEEP_TICKS, look_at, look_for_drift
-from refresher.engine.endpoints import Endpoints, NoEndpoints
 from refresher.engine.jobs import Jobs
+from refresher.engine.metadata import MetadataEndpoints, NoMetadataEndpoints
 from refresher.engine.observer import Observer
 from refresher.engine.outcome import Outcome
 from refresher.engine.parts import PATIENCE, Parts
@@ -58,7 +58,7 @@ class Daemon:
     interrupt: Callable[[], None] = lambda: None
     patience: float = PATIENCE
     observer: Observer = field(default_factory=Observer)
-    endpoints: Endpoints = field(default_factory=NoEndpoints)
+    endpoints: MetadataEndpoints = field(default_factory=NoMetadataEndpoints)
 
     def __post_init__(self) -> None:
         self._lock = Lock()

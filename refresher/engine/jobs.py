@@ -5,7 +5,7 @@ from typing import NamedTuple, Self
 
 from refresher.clock import Clock
 from refresher.engine.agenda import Entry
-from refresher.engine.endpoints import Endpoints
+from refresher.engine.metadata import MetadataEndpoints
 from refresher.engine.minter import Minter
 from refresher.engine.outcome import Outcome, Result
 from refresher.engine.plan import Plan
@@ -22,7 +22,7 @@ class Jobs(NamedTuple):
     plan: Plan
 
     @classmethod
-    def build(cls, plan: Plan, clock: Clock, endpoints: Endpoints) -> Self:
+    def build(cls, plan: Plan, clock: Clock, endpoints: MetadataEndpoints) -> Self:
         """Return what does the jobs of a plan and of those that follow it with the same suppliers."""
         refresher = Refresher(suppliers=plan.suppliers, chain=plan.chain, clock=clock, endpoints=endpoints)
         return cls(refresher, Minter(chain=plan.chain, clock=clock, endpoints=endpoints), plan)

@@ -13,7 +13,7 @@ from refresher import policy
 from refresher.clock import Clock
 from refresher.engine.artifacts import MintedToken, Minting, compute_request, mint
 from refresher.engine.assessment import assess_minted, assess_token
-from refresher.engine.endpoints import Endpoints, NoEndpoints
+from refresher.engine.metadata import MetadataEndpoints, NoMetadataEndpoints
 from refresher.engine.outcome import Life, Outcome, Result
 from refresher.engine.plan import Chain, MintedArtifact, Target
 from refresher.errors import ImpersonationError, RefresherError
@@ -62,9 +62,9 @@ class Minter:
         endpoints: What serves access tokens next to the files, or instead of them.
     """
 
-    def __init__(self, *, chain: Callable[[], Chain], clock: Clock, endpoints: Endpoints | None = None) -> None:
+    def __init__(self, *, chain: Callable[[], Chain], clock: Clock, endpoints: MetadataEndpoints | None = None) -> None:
         self._chain = chain
-        self._endpoints = endpoints or NoEndpoints()
+        self._endpoints = endpoints or NoMetadataEndpoints()
         self._shares: dict[object, SharedFetch[AccessToken]] = {}
         self._clock = clock
 

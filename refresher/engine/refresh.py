@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from refresher.clock import Clock
 from refresher.engine.artifacts import describe_leading, list_changed_keys
 from refresher.engine.assessment import Assessment, assess_token, is_worth_publishing
-from refresher.engine.endpoints import Endpoints, NoEndpoints, is_env_wanted, serve_leading
+from refresher.engine.metadata import MetadataEndpoints, NoMetadataEndpoints, is_env_wanted, serve_leading
 from refresher.engine.outcome import Life, Outcome, Result
 from refresher.engine.plan import Chain, Target
 from refresher.engine.supplies import Supplies
@@ -46,12 +46,12 @@ class Refresher:
         chain: Callable[[], Chain],
         clock: Clock,
         may_take_over: Callable[[], bool] = lambda: True,
-        endpoints: Endpoints | None = None,
+        endpoints: MetadataEndpoints | None = None,
     ) -> None:
         self._supplies = Supplies(suppliers=suppliers, chain=chain, clock=clock)
         self._clock = clock
         self._may_take_over = may_take_over
-        self._endpoints = endpoints or NoEndpoints()
+        self._endpoints = endpoints or NoMetadataEndpoints()
 
     def refresh(self, target: Target, *, force: bool = False, first: bool = False) -> Outcome:
         """Bring one target's directory to the configured state, with a token that is fresh.

@@ -15,7 +15,6 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from threading import Event, Lock, Thread
 from time import monotonic
-from types import TracebackType
 from typing import NamedTuple, Self
 
 from apscheduler.executors.debug import DebugExecutor
@@ -63,9 +62,7 @@ class Ticker:
         self._scheduler.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self._scheduler.shutdown(wait=False)
 
     def tick_now(self) -> None:
@@ -142,9 +139,7 @@ class ClockGuard:
         self._thread.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self._stopping.set()
         self._thread.join(timeout=PERIOD)
 

@@ -17,7 +17,6 @@ from contextlib import suppress
 from pathlib import Path
 from shlex import quote
 from threading import Lock, Thread
-from types import TracebackType
 from typing import NamedTuple, Self
 
 _EVENT = struct.Struct("iIII")
@@ -84,9 +83,7 @@ class Watcher:
         self._thread.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         with self._lock:
             os.close(self._wake)
             self._wake = -1  # the number may be another file's from now on, and the last tick may still ask

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from threading import Lock, Thread
-from types import TracebackType
 from typing import Self
 
 from refresher.clock import Clock
@@ -20,7 +19,7 @@ from refresher.errors import RefresherError, describe_bug
 from refresher.metadata.endpoint import Endpoint
 from refresher.metadata.namespaces import RefusedError, wait_for_input
 from refresher.metadata.opener import HelperAbsentError, Opener, open_own
-from refresher.metadata.plan import OWN, EndpointPlan, HeldToken, ListenerHealth, ListenerState, Obtained
+from refresher.metadata.plan import EndpointPlan, HeldToken, ListenerHealth, ListenerState, Obtained
 from refresher.metadata.server import MetadataServer
 from refresher.tokens import AccessToken
 
@@ -81,9 +80,7 @@ class Endpoints:
         self._thread.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self._is_stopping = True
         self._wake()
         self._thread.join()
@@ -172,7 +169,7 @@ class Endpoints:
             retired, self._retired = self._retired, []
             kept = dict(self._kept)
         gone = self._opener.take_gone() & kept.keys()
-        remote = {name for name, each in kept.items() if each.plan.wanted.netns != OWN}
+        remote = {name for name, each in kept.items() if each.plan.wanted.netns}
         for name, former in retired:  # 1
             self._server.withdraw(former.endpoint)
             if name not in remote and self._opener.fileno() >= 0:
@@ -202,7 +199,7 @@ class Endpoints:
         wanted = kept.plan.wanted
         try:
             try:
-                sockets = open_own(wanted) if wanted.netns == OWN else self._opener.open(name, wanted)
+                sockets = self._opener.open(name, wanted) if wanted.netns else open_own(wanted)
             except RefusedError as refused:
                 if kept.health.state is not ListenerState.SERVING or refused.kind != ListenerState.OCCUPIED:
                     raise

@@ -24,7 +24,7 @@ from contextlib import ExitStack, suppress
 from typing import NamedTuple
 
 from refresher.metadata.namespaces import RefusedError, open_listeners, open_namespace, run_inside, wait_for_input
-from refresher.metadata.plan import Wanted
+from refresher.metadata.plan import HELPER_SOCKET, Wanted
 
 LARGEST_MESSAGE = 4096
 _LEAST_PORT, _LARGEST_PORT = 1024, 65535
@@ -167,7 +167,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="refresher-netns", description="Opens listeners in network namespaces.")
     parser.add_argument("--user", required=True, help="The daemon's user, a name or a uid: the only one to be served.")
     parser.add_argument("--roots", default="/etc/refresher/netns-roots", help="File of root's: one directory a line.")
-    parser.add_argument("--socket", default="/run/refresher-netns/socket", help="Where the daemon connects.")
+    parser.add_argument("--socket", default=HELPER_SOCKET, help="Where the daemon connects.")
     options = parser.parse_args()
     user = int(options.user) if options.user.isdecimal() else pwd.getpwnam(options.user).pw_uid
     helper = Helper(read_roots(options.roots))

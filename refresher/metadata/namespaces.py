@@ -82,9 +82,7 @@ def open_namespace(path: str, roots: tuple[str, ...]) -> int:
         found, kind_of = os.fstat(namespace), 0
         with suppress(OSError):
             kind_of = ioctl(namespace, _NS_GET_NSTYPE) if stat.S_ISREG(found.st_mode) else 0
-        if (
-            kind_of != _CLONE_NEWNET
-        ):  # `ip netns add` creates an ordinary file first, and mounts the namespace on it then
+        if kind_of != _CLONE_NEWNET:  # absent: `ip netns add` creates an ordinary file first, and mounts it on that
             remedy = "bind-mount the container's namespace there"
             raise RefusedError("absent", f"{path} is not a network namespace", remedy)
         for host in ("/proc/self/ns/net", "/proc/1/ns/net"):

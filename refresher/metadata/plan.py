@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 from refresher.tokens import AccessToken
 
-OWN = "own"
-"""Stands for the daemon's own namespace: that of a pod, whose only identity the daemon serves."""
+HELPER_SOCKET = "/run/refresher-netns/socket"
+"""Where the helper `refresher-netns` answers, unless another path is given to both."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +36,7 @@ class Wanted(NamedTuple):
     """Where to listen.
 
     Attributes:
-        netns: Path of the container's network namespace, or `own`.
+        netns: Path of the container's network namespace; empty for the daemon's own, that of a pod.
         port: On 127.0.0.1.
         link_local: Whether 169.254.169.254:80 answers too.
     """

@@ -1,7 +1,7 @@
 """The thread that answers for all endpoints: one event loop, listeners in many network namespaces.
 
 A listener belongs to one endpoint, and so does everything that it accepts. Where listeners come from is decided in
-`refresher.metadata.keeper`; how much of the thread one target may take, in `refresher.metadata.endpoint`.
+`refresher.metadata.endpoints`; how much of the thread one target may take, in `refresher.metadata.endpoint`.
 """
 
 import asyncio
@@ -12,7 +12,6 @@ from contextlib import suppress
 from functools import partial
 from ipaddress import ip_address
 from threading import Thread
-from types import TracebackType
 from typing import Self
 
 from refresher.errors import RefresherError, describe_bug
@@ -48,9 +47,7 @@ class MetadataServer:
         self._thread.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self._loop.call_soon_threadsafe(self._end)
         self._thread.join()
 

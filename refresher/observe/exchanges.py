@@ -5,7 +5,6 @@ earlier version, or closed to this user. Only a unix socket is asked, since anyo
 """
 
 import json
-import struct
 import time
 from pathlib import Path
 from typing import Any
@@ -30,14 +29,16 @@ def fetch_exchanges(path: Path, process: int | None = None) -> dict[str, dict[st
 
 
 def _ask(path: Path, process: int | None) -> bytes:
-    import socket  # noqa: PLC0415 - most calls of `status` find no daemon that answers
+    # most calls of `status` find no daemon that answers
+    import socket  # noqa: PLC0415
+
+    from refresher.observe.sockets import read_peer  # noqa: PLC0415
 
     answer, deadline = bytearray(), time.monotonic() + _SECONDS
     with socket.socket(socket.AF_UNIX) as client:
         client.settimeout(_SECONDS)
         client.connect(str(path))
-        listener = struct.unpack("iII", client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[0]
-        if process is not None and listener not in (0, process):  # 0 is a process of another PID namespace (unix(7))
+        if process is not None and read_peer(client)[0] not in (0, process):
             raise ConnectionRefusedError
         client.sendall(_REQUEST)
         while (left := deadline - time.monotonic()) > 0 and len(answer) < _LARGEST:

@@ -141,7 +141,8 @@ def examine(target: Target, now: datetime, daemon: DaemonUser = THIS_USER) -> Ta
                 choose_remedy(target.directory.root, daemon, blocked=_find_obstacle(target.directory, contents, name)),
             )
             if target.metadata is not None and name == ENVIRONMENT and contents[name].is_absent:
-                problem = f"{complaint[0]}: the metadata endpoint in {target.metadata.wanted.netns} is not open"
+                netns = target.metadata.wanted.netns
+                problem = f"{complaint[0]}: the metadata endpoint{netns and f' in {netns}'} is not open"
                 complaint = problem, "read metadata.closed in the daemon's log, which shows what to do"
     found = tuple(_examine_artifacts(target, contents, now, daemon))
     verdict = build_verdict(

@@ -14,7 +14,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from selectors import EVENT_READ, EVENT_WRITE, DefaultSelector
 from threading import Event, Thread
-from types import TracebackType
 from typing import Self
 
 from refresher.clock import Clock
@@ -90,9 +89,7 @@ class Server:
         self._thread.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self._stopping.set()
         self._wake()
         self._thread.join(_PAUSE)

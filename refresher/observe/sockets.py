@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from ipaddress import ip_address
 from pathlib import Path
+from struct import Struct
 
 from refresher.errors import RefresherError
 from refresher.settings.values import TcpSocket, UnixSocket
@@ -21,6 +22,8 @@ from refresher.settings.values import TcpSocket, UnixSocket
 _DIRECTORY_MODE = 0o750
 _SOCKET_MODE = 0o660
 _OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_CREDENTIALS = Struct("iII")
+"""`struct ucred` of unix(7): process, user, group."""
 _BACKLOG = 512
 """Long enough for a burst, and short enough that the last of it is served within a tenth of a second."""
 _REMEDIES = {
@@ -48,6 +51,15 @@ def open_listener(address: UnixSocket | TcpSocket, group: str | None) -> Iterato
     """
     with _open_unix(address.path, group) if isinstance(address, UnixSocket) else _open_tcp(address) as listener:
         yield listener
+
+
+def read_peer(peer: socket.socket) -> tuple[int, int]:
+    """Return process and user at the other end of a unix socket, as the kernel knows them (SO_PEERCRED, unix(7)).
+
+    Of a listening socket they are those that listen; the process is 0 if it is of another PID namespace.
+    """
+    pid, uid, _ = _CREDENTIALS.unpack(peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size))
+    return pid, uid
 
 
 def read_place(address: UnixSocket | TcpSocket) -> tuple[int, int] | None:

@@ -14,7 +14,6 @@ from functools import lru_cache
 from itertools import islice
 from queue import Empty, Full, Queue
 from threading import Event, Thread
-from types import TracebackType
 from typing import NamedTuple, Self
 
 from refresher import policy
@@ -160,9 +159,7 @@ class Survey:
         self._thread.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self._stopping.set()
         self.ask((), 0.0, bool)
 

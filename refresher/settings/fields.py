@@ -166,8 +166,12 @@ def _read_place(value: Value) -> str:
     return "/" + "/".join(parts)
 
 
+OWN_NAMESPACE = "own"
+"""Stands for the daemon's own network namespace, which all containers of a pod share."""
+
+
 def _read_namespace(value: Value) -> str:
-    return value.text if value.text == "own" else _read_place(value)
+    return value.text if value.text == OWN_NAMESPACE else _read_place(value)
 
 
 def _read_parameter_name(value: Value) -> str:
@@ -235,7 +239,7 @@ _GROUP_REMEDY = "write the name or the number of a group of the host"
 Group = Annotated[str, text_field(_ID, "a group", _GROUP_REMEDY, may_be_number=True)]
 
 Place = Annotated[str, NodeField(_read_place, {"type": "string", "pattern": r"^/[A-Za-z0-9._/:@-]+$"})]
-_NAMESPACE = {"type": "string", "pattern": r"^(?:own|/[A-Za-z0-9._/:@-]+)$"}
+_NAMESPACE = {"type": "string", "pattern": rf"^(?:{OWN_NAMESPACE}|/[A-Za-z0-9._/:@-]+)$"}
 Namespace = Annotated[str, NodeField(_read_namespace, _NAMESPACE)]
 """Absolute path of a network namespace, or `own` for the daemon's."""
 

@@ -12,7 +12,7 @@ from refresher.errors import RefresherError
 from refresher.metadata.endpoints import Endpoints
 from refresher.metadata.namespaces import RefusedError
 from refresher.metadata.opener import HelperAbsentError
-from refresher.metadata.plan import OWN, EndpointPlan, Facts, ListenerHealth, ListenerState, Wanted
+from refresher.metadata.plan import EndpointPlan, Facts, ListenerHealth, ListenerState, Wanted
 from refresher.metadata.server import MetadataServer
 from refresher.tokens import AccessToken
 from tests.network_namespaces import wait_until
@@ -252,7 +252,7 @@ def test_own_namespace_needs_no_helper(stage: Stage) -> None:
     stage.opener.is_absent = True
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
-        stage.adopt(make_plan(netns=OWN, port=port))
+        stage.adopt(make_plan(netns="", port=port))
         assert stage.wait_for("alice", ListenerState.OCCUPIED).problem == f"127.0.0.1:{port} is taken in the namespace"
 
     stage.wait_for("alice", ListenerState.SERVING)

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from refresher.engine.agenda import Agenda
-from refresher.engine.endpoints import serve_leading
 from refresher.engine.jobs import Jobs
+from refresher.engine.metadata import serve_leading
 from refresher.engine.minter import Minter
 from refresher.engine.outcome import Outcome, Result
 from refresher.engine.plan import MintedArtifact, Plan
@@ -35,7 +35,7 @@ PLAN = EndpointPlan(facts=FACTS, wanted=Wanted("/run/netns/alice", 8174, link_lo
 
 @dataclass
 class FakeEndpoints:
-    """Endpoints without listeners, whose health a test decides."""
+    """MetadataEndpoints without listeners, whose health a test decides."""
 
     state: ListenerState | None = ListenerState.SERVING
     plans: Mapping[str, EndpointPlan] = field(default_factory=lambda: {"alice": PLAN})

@@ -14,7 +14,7 @@ from refresher.publishing.artifacts import ACCESS_TOKEN
 from refresher.tokens import AccessToken, SubjectToken
 
 
-class Endpoints(Protocol):
+class MetadataEndpoints(Protocol):
     """The endpoints of the plan in force; safe to use from several threads."""
 
     def adopt(self, plans: Mapping[str, EndpointPlan]) -> None:
@@ -38,7 +38,7 @@ class Endpoints(Protocol):
         ...
 
 
-class NoEndpoints:
+class NoMetadataEndpoints:
     """Serves nothing: for a process that is not the daemon."""
 
     def adopt(self, plans: Mapping[str, EndpointPlan]) -> None:
@@ -60,7 +60,7 @@ class NoEndpoints:
         """Forget it."""
 
 
-def is_env_wanted(endpoints: Endpoints, target: Target) -> bool | None:
+def is_env_wanted(endpoints: MetadataEndpoints, target: Target) -> bool | None:
     """Return whether `env` belongs to a target's directory now; None if what is there is to stay as it is.
 
     A container that has `env` must find its endpoint open. While it is not known whether that is so (the daemon has
@@ -75,7 +75,7 @@ def is_env_wanted(endpoints: Endpoints, target: Target) -> bool | None:
 
 
 def serve_leading(
-    endpoints: Endpoints, target: Target, token: SubjectToken | None, error: RefresherError | None
+    endpoints: MetadataEndpoints, target: Target, token: SubjectToken | None, error: RefresherError | None
 ) -> None:
     """Serve the access token that leads the directory of a target without a pool, and why there is no other one."""
     if target.metadata is None or target.leading != ACCESS_TOKEN:
