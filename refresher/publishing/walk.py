@@ -253,6 +253,8 @@ def _open_or_create_below(parent: int, name: str, place: str, flags: int, *, cre
         return _open_closed_below(parent, name, flags)
     try:
         os.mkdir(name, _FIRST_MODE, dir_fd=parent)
+    except FileExistsError:  # another visit, of this process or another, created it since
+        return _open_or_create_below(parent, name, place, flags, create=False, is_synced=is_synced)
     except PermissionError:
         around = os.fstat(parent)
         if around.st_uid == os.geteuid():

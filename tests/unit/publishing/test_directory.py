@@ -7,6 +7,7 @@ import struct
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
+from threading import Barrier
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,6 +19,7 @@ from refresher.publishing.atomic import DEFAULT_LIST, Ownership
 from refresher.publishing.directory import is_in_place
 from refresher.publishing.open_directory import open_to_publish
 from refresher.publishing.walk import InsecureDirectoryError
+from tests.program import PATIENCE
 from tests.unit.publishing.conftest import build_directory
 
 if TYPE_CHECKING:
@@ -93,6 +95,22 @@ def test_lack_of_descriptors_is_no_verdict_on_a_file(
 
     assert "can't be" in caught.value.problem
     assert "LimitNOFILE" in caught.value.remedy
+
+
+def test_several_visits_may_create_a_directory_at_once(directory: CredentialsDirectory) -> None:
+    """Visits that all find a directory absent get the one that the first of them creates; so it is with a folder."""
+    start = Barrier(4)
+
+    def publish(each: CredentialsDirectory) -> None:
+        start.wait(PATIENCE)
+        with open_to_publish(each) as opened, opened.held():
+            opened.publish("id_tokens/app", b"t")
+
+    with ThreadPoolExecutor(4) as pool:
+        for number in range(50):
+            each = replace(directory, name=f"new-{number}")
+            for visit in [pool.submit(publish, each) for _ in range(4)]:
+                visit.result(PATIENCE)
 
 
 def test_published_bytes_are_the_file(directory: CredentialsDirectory) -> None:
