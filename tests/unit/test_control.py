@@ -5,7 +5,7 @@ import os
 import socket
 import stat
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 from threading import Event, Thread
@@ -14,7 +14,7 @@ import pytest
 
 from refresher.app.control import Control
 from refresher.app.control_socket import open_control
-from refresher.app.request import RefusedRequestError, Request, ask_daemon, parse_request
+from refresher.app.request import RefusedRequestError, Request, ask_daemon, parse_request, render_outcomes
 from refresher.engine.outcome import Result
 from refresher.engine.plan import MintedArtifact, Plan, Target
 from refresher.engine.reporter import Event as Reported
@@ -325,6 +325,15 @@ def close_first(listener: socket.socket) -> None:
     listener.accept()[0].close()
 
 
+def answer_first(listener: socket.socket) -> None:
+    """Answer the first connection that comes, if any does, as a daemon that had nothing to do."""
+    with suppress(OSError):
+        peer, _ = listener.accept()
+        with peer:
+            peer.recv(1000)
+            peer.sendall(b"\n" + render_outcomes({}))
+
+
 @pytest.mark.parametrize("what", ["nothing", "no lock", "open", "stale", "silent", "closing"])
 def test_daemon_that_does_not_answer_counts_as_none(site: Site, what: str) -> None:
     """Without a daemon, with a directory that others can enter, or with one that closes, the caller goes on alone."""
@@ -342,6 +351,9 @@ def test_daemon_that_does_not_answer_counts_as_none(site: Site, what: str) -> No
             listener.listen(1)
         if what == "closing":
             Thread(target=close_first, args=(listener,)).start()
+        if what in ("no lock", "open"):  # another user could have put it there
+            listener.settimeout(1)
+            Thread(target=answer_first, args=(listener,)).start()
 
         assert ask_daemon(site.root, Request("/a", ()), seconds=0.2) is None
 
