@@ -155,7 +155,11 @@ def replace(directory: int, name: str, content: bytes, *, ownership: Ownership, 
     """
     temporary = f".{name}.{random_name()}.tmp"
     try:
-        _write(directory, temporary, content, ownership)  # steps 2 to 5
+        descriptor = create(directory, temporary, content, ownership)  # steps 2 to 4
+        try:
+            os.fsync(descriptor)  # 5
+        finally:
+            os.close(descriptor)
         os.rename(temporary, name, src_dir_fd=directory, dst_dir_fd=directory)  # 6
     except BaseException:
         with suppress(OSError):
@@ -212,8 +216,13 @@ def _read_back(directory: int, temporary: str) -> None:
         raise PermissionError(errno.EPERM, os.strerror(errno.EPERM)) from None
 
 
-def _write(directory: int, temporary: str, content: bytes, ownership: Ownership) -> None:
-    descriptor = os.open(temporary, _CREATE, 0o600, dir_fd=directory)  # 2
+def create(directory: int, name: str, content: bytes, ownership: Ownership) -> int:
+    """Return the descriptor of a new file with its owner, mode and content, which is not synchronised yet.
+
+    Raises:
+        OSError: At any step; a file that was created stays.
+    """
+    descriptor = os.open(name, _CREATE, 0o600, dir_fd=directory)  # 2
     try:
         drop_inherited(descriptor, ACCESS_LIST)  # 3
         os.fchmod(descriptor, ownership.mode)  # mode first, a file given away can no longer be changed
@@ -224,10 +233,11 @@ def _write(directory: int, temporary: str, content: bytes, ownership: Ownership)
                 -1 if ownership.gid is None else ownership.gid,
             )
             if ownership.uid is not None:
-                _read_back(directory, temporary)
+                _read_back(directory, name)
         remaining = memoryview(content)
         while remaining:  # 4
             remaining = remaining[os.write(descriptor, remaining) :]
-        os.fsync(descriptor)  # 5
-    finally:
+    except BaseException:
         os.close(descriptor)
+        raise
+    return descriptor

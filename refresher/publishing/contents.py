@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import NamedTuple
 
+from refresher.durations import format_time
 from refresher.files import FileState, UnsuitableFileError, read_regular
 from refresher.publishing.artifacts import ACCESS_TOKEN, ARTIFACTS, DESCRIPTIONS, NAMES, TOKEN
 from refresher.tokens import MAXIMUM_SIZE, SubjectToken, UnreadableTokenError, peek
@@ -106,8 +107,8 @@ def render_descriptions(entries: Mapping[str, Description]) -> bytes:
     for name, entry in sorted(entries.items()):
         document[name] = {
             "sha256": entry.sha256,
-            "issued_at": f"{entry.issued_at:%FT%TZ}",
-            "expires_at": f"{entry.expires_at:%FT%TZ}",
+            "issued_at": format_time(entry.issued_at),
+            "expires_at": format_time(entry.expires_at),
             **({} if entry.request is None else {"request": entry.request}),
             **({"leads": True} if entry.leads else {}),
         }

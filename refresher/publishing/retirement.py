@@ -5,6 +5,9 @@ file has is retired, whether its target was removed a moment ago or while the da
 runs keeps what it has until then: the time since `env` went is the directory's own mtime, which only the daemon can
 move. Directories of an earlier version have no record; they are reported and never removed.
 
+What has a temporary name was being filled, or removed, by a process that was killed: it goes at once, unless a process
+that is alive holds it.
+
 A drop-in that is refused keeps its directory. If the identity in the record does not exist any more, it was withdrawn,
 and `env` alone goes: no new container starts as it.
 """
@@ -17,10 +20,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from refresher.errors import PublishError
+from refresher.files import read_state
 from refresher.publishing.artifacts import ARTIFACTS, CREDENTIALS, ENVIRONMENT, NAMES, RECORD, TOKEN
 from refresher.publishing.atomic import build_publish_error, is_temporary, sweep
-from refresher.publishing.lock import open_lock, release_directory, take_directory
-from refresher.publishing.record import read_record
+from refresher.publishing.directory import read_record
+from refresher.publishing.lock import DirectoryHeldError, open_lock, release_directory, take_directory
 from refresher.publishing.walk import AbsentDirectoryError, InsecureDirectoryError, open_below, open_root
 
 GRACE = timedelta(minutes=10)
@@ -74,8 +78,9 @@ def retire_strays(
 
     try:
         with _open_entries(root) as (descriptor, names), open_lock(root) as (_, lock):
+            failures += _remove_leftovers(root, descriptor, names, lock)
             for name in names:
-                if is_reserved(name) and (targets is None or name in targets):
+                if is_temporary(name) or (is_reserved(name) and (targets is None or name in targets)):
                     continue
                 kept = identities if is_reserved(name) else None
                 try:
@@ -95,6 +100,14 @@ def retire_strays(
         failures=tuple(failures),
         retiring=tuple(name for name, step in steps.items() if step.is_waiting),
     )
+
+
+def remove_leftovers(root: Path) -> None:
+    """Remove the directories in a root that killed processes left under temporary names, as far as that works."""
+    with suppress(PublishError), _open_entries(root) as (descriptor, names):
+        if any(map(is_temporary, names)):
+            with open_lock(root) as (_, lock):
+                _remove_leftovers(root, descriptor, names, lock)
 
 
 def list_unrecorded(root: Path, reserved: Collection[str]) -> list[str]:
@@ -127,6 +140,48 @@ def _open_entries(root: Path) -> Iterator[tuple[int, list[str]]]:
         os.close(descriptor)
 
 
+def _remove_leftovers(root: Path, descriptor: int, names: Collection[str], lock: int | None) -> list[PublishError]:
+    """Remove those of the directories that have temporary names and hold nothing but our files; return failures."""
+    failures = []
+    for name in filter(is_temporary, names):
+        place = f"{root}/{name}"
+        try:
+            directory = open_below(descriptor, name, place, create=False, to_list=True)
+            try:
+                if os.fstat(directory).st_uid == os.geteuid():
+                    with _held(descriptor, name, directory, lock, place):
+                        _remove(descriptor, directory, name)
+            finally:
+                os.close(directory)
+        except (AbsentDirectoryError, InsecureDirectoryError, DirectoryHeldError):
+            continue  # removed or renamed meanwhile, not the daemon's, or being filled
+        except OSError as error:
+            failures.append(build_publish_error(error, place, done="removed"))
+        except PublishError as error:
+            failures.append(error)
+    return failures
+
+
+@contextmanager
+def _held(root: int, name: str, directory: int, lock: int | None, place: str) -> Iterator[None]:
+    """Hold a directory that has a name for the length of a `with` block, without waiting.
+
+    Raises:
+        AbsentDirectoryError: It has another name by now, or none.
+        DirectoryHeldError: Another process, or thread, holds it.
+        OSError: The system refused.
+    """
+    status = os.fstat(directory)
+    byte = take_directory(lock, status, place, patience=0)
+    try:
+        present = read_state(name, directory=root, follow=False)
+        if present is None or (present.device, present.inode) != (status.st_dev, status.st_ino):
+            raise AbsentDirectoryError(f"{place} does not exist any more", "nothing has to be done")
+        yield
+    finally:
+        release_directory(lock, byte)
+
+
 def _retire_one(
     root: int, name: str, place: str, lock: int | None, now: datetime, *, kept: Collection[str] | None
 ) -> _Step:
@@ -145,8 +200,7 @@ def _retire_one(
             return _Step()
         if record is None and not is_remainder:
             return _Step()
-        byte = take_directory(lock, status, place, patience=0)
-        try:
+        with _held(root, name, directory, lock, place):
             sweep(directory)
             with suppress(FileNotFoundError):
                 os.unlink(ENVIRONMENT, dir_fd=directory)
@@ -154,12 +208,10 @@ def _retire_one(
                 return _Step("" if record is None else record.identity, is_waiting=kept is None)
             # what a killed daemon left half written goes at once: it may hold a token
             idle = now - datetime.fromtimestamp(os.fstat(directory).st_mtime, UTC)
-            if kept is None and (is_remainder or is_temporary(name) or idle >= GRACE):
+            if kept is None and (is_remainder or idle >= GRACE):
                 _remove(root, directory, name)
                 return _Step()
             return _Step(is_waiting=kept is None)
-        finally:
-            release_directory(lock, byte)
     except OSError as error:
         raise build_publish_error(error, place, done="removed") from error
     finally:
@@ -178,6 +230,8 @@ def _remove(root: int, directory: int, name: str) -> None:
         elif row.name != RECORD:
             with suppress(FileNotFoundError):
                 os.unlink(row.name, dir_fd=directory)
+    if is_temporary(name):
+        sweep(directory)
     os.fsync(directory)
     if set(os.listdir(directory)) - NAMES:
         return

@@ -7,7 +7,7 @@ the root and no other user can swap a checked directory for another between chec
 import os
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Lock
 
@@ -29,7 +29,7 @@ _FIRST_MODE = 0o711
 _ROOT_MODE = 0o755
 _CREATING = Lock()
 LOCK = ".lock"
-"""In a root: the daemon's own file, by which `refresher.publishing.lock` locks; its owner is the daemon's user."""
+"""In a root: the daemon's own file, by which `lock` and `daemon_lock` lock; its owner is the daemon's user."""
 CONTROL = ".control"
 """In a root: the directory of the socket on which the daemon takes requests of `refresher once`."""
 
@@ -100,7 +100,7 @@ def open_root(root: Path, *, create: bool, is_shared: bool = False) -> int:
 
 
 def _create_with_final_mode(directory: Path) -> None:
-    """Create a directory unless it exists; a run that is cut short leaves an empty one of another name at most."""
+    """Create a directory unless it exists, in one step; remove the empty ones that runs left which were cut short."""
     with _CREATING:
         if directory.exists():
             return
@@ -110,9 +110,13 @@ def _create_with_final_mode(directory: Path) -> None:
             fresh.chmod(_ROOT_MODE)
             fresh.rename(directory)
         except OSError:
-            fresh.rmdir()
+            with suppress(OSError):
+                fresh.rmdir()
             if not directory.is_dir():  # else another process was faster
                 raise
+        for left in directory.parent.glob(f".{directory.name}.*.tmp"):
+            with suppress(OSError):
+                left.rmdir()
 
 
 def can_others_write(status: os.stat_result) -> bool:

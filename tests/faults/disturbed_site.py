@@ -5,7 +5,6 @@ directory of `dave` becomes unusable. `bob` is left alone, and asked about all t
 """
 
 import os
-import shutil
 import signal
 import subprocess
 import time
@@ -20,7 +19,7 @@ from typing import Any
 from refresher.emulator.testing import Scenario
 from refresher.keys.directory import load_signing_key
 from refresher.tokens import compose_jwt
-from tests.program import ISSUER, Log, Worker, account_of, stretch, until
+from tests.program import ISSUER, Log, Worker, account_of, remove_tree, stretch, until
 from tests.status_socket import Answer, ask
 
 AUDIENCE = "https://iam.googleapis.com/projects/123456789012/locations/global/workloadIdentityPools/workers/providers/refresher"
@@ -174,7 +173,7 @@ def site(worker: Worker, google: Scenario) -> Iterator[Site]:
 def remove(path: Path) -> None:
     """Remove whatever has a name."""
     if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
+        remove_tree(path)
     else:
         path.unlink(missing_ok=True)
 

@@ -78,14 +78,31 @@ def test_crash_at_each_step_of_a_replacement(worker: Worker, need: Need, calls: 
     assert worker.status()["alice"]["state"] == "fresh"
 
 
-@pytest.mark.parametrize("number", range(1, 10))
-def test_crash_while_everything_is_new(worker: Worker, need: Need, number: int) -> None:
-    """Killed at any fsync of the first publication, no `env` exists without a token; the next start completes it."""
+@pytest.mark.parametrize("number", range(1, 7))
+def test_crash_while_a_directory_is_filled(worker: Worker, need: Need, number: int) -> None:
+    """Killed at any fsync of the first publication, there is no directory or all of it; the next run completes it."""
     inject(worker, need, "fsync", f"signal=KILL:when={number}")
     worker.once(status=KILLED)
     worker.prefix = []
 
-    seen = set(names_in(worker)) if worker.directory("alice").exists() else set()
+    seen = names_in(worker) if worker.directory("alice").exists() else None
+
+    assert seen in (None, ["credentials.json", "env", "token"])
+    worker.once()
+    assert names_in(worker) == ["credentials.json", "env", "token"]
+    assert [path.name for path in worker.root.iterdir() if path.name.endswith(".tmp")] == []
+
+
+@pytest.mark.parametrize("number", range(1, 10))
+def test_crash_while_an_empty_directory_is_filled(worker: Worker, need: Need, number: int) -> None:
+    """Killed at any fsync in a directory that was empty, no `env` exists without a token; the next run completes it."""
+    worker.directory("alice").mkdir(parents=True)
+    worker.directory("alice").chmod(0o711)
+    inject(worker, need, "fsync", f"signal=KILL:when={number}")
+    worker.once(status=KILLED)
+    worker.prefix = []
+
+    seen = set(names_in(worker))
 
     assert "env" not in seen or {"token", "credentials.json"} <= seen
     assert "token" not in seen or "credentials.json" in seen

@@ -21,7 +21,7 @@ from refresher.config.loader import load
 from refresher.engine.daemon import Daemon
 from refresher.engine.reporter import Reporter
 from refresher.engine.workers import Workers
-from refresher.publishing.lock import held_roots
+from refresher.publishing.daemon_lock import held_roots
 from refresher.publishing.retirement import retire_strays
 from refresher.tokens import peek
 from tests.fakes import FakeClock

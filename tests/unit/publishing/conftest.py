@@ -7,8 +7,7 @@ import pytest
 
 from refresher.publishing.artifacts import DESCRIPTIONS, TOKEN, list_required
 from refresher.publishing.atomic import Ownership
-from refresher.publishing.directory import CredentialsDirectory
-from refresher.publishing.record import TargetRecord
+from refresher.publishing.directory import CredentialsDirectory, TargetRecord
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -16,7 +16,7 @@ from refresher.errors import PublishError
 from refresher.files import FileState
 from refresher.publishing.artifacts import CREDENTIALS, ENVIRONMENT, RECORD, TOKEN
 from refresher.publishing.atomic import DEFAULT_LIST, Ownership
-from refresher.publishing.directory import is_in_place
+from refresher.publishing.directory import UNSEEN, KnownState, is_another_directory, is_in_place
 from refresher.publishing.open_directory import open_to_publish
 from refresher.publishing.walk import InsecureDirectoryError
 from tests.program import PATIENCE
@@ -441,6 +441,19 @@ def test_absent_root_is_made(tmp_path: Path, umask: int) -> None:
     assert mode_of(tmp_path / "run" / "refresher") == 0o755
 
 
+def test_root_that_a_killed_run_left_half_made_is_removed(tmp_path: Path) -> None:
+    """What a run that was cut short left next to the root goes when the root is created, unless it holds something."""
+    left, foreign = (tmp_path / f".run.{digit * 16}.tmp" for digit in "01")
+    left.mkdir()
+    foreign.mkdir()
+    (foreign / "file").touch()
+
+    with open_to_publish(build_directory(tmp_path / "run", "alice")):
+        pass
+
+    assert sorted(os.listdir(tmp_path)) == [foreign.name, "run"]
+
+
 def test_default_acl_of_the_root_lets_nobody_in(root: Path, need: Need) -> None:
     """Neither directories nor files inherit an access control list with another user."""
     need.acls(root)
@@ -488,6 +501,7 @@ def test_root_that_others_can_write_to_is_refused_for_several_identities(
 
 def test_new_directory_takes_the_place_of_one_that_is_held(directory: CredentialsDirectory) -> None:
     """After a replacement, an old descriptor of the directory shows it empty, and nothing else is left in the root."""
+    directory.path.mkdir(mode=0o711)
     with open_to_publish(directory) as opened, opened.held():
         opened.publish(RECORD, b"{}")
         held = os.open(directory.path, os.O_RDONLY | os.O_DIRECTORY)
@@ -502,6 +516,7 @@ def test_new_directory_takes_the_place_of_one_that_is_held(directory: Credential
 
 def test_directory_with_an_unknown_file_is_not_replaced(directory: CredentialsDirectory) -> None:
     """A file that we did not write keeps the directory in place, and the remedy is to move it."""
+    directory.path.mkdir(mode=0o711)
     with open_to_publish(directory) as opened, opened.held():
         (directory.path / "notes").touch()
         with pytest.raises(PublishError, match=r"move .*/notes away"):
@@ -512,6 +527,7 @@ def test_directory_with_an_unknown_file_is_not_replaced(directory: CredentialsDi
 
 def test_directory_that_was_replaced_meanwhile_is_opened_again(directory: CredentialsDirectory) -> None:
     """After the lock was taken, writes go into the directory that has the name then."""
+    directory.path.mkdir(mode=0o711)
     with open_to_publish(directory) as opened:
         directory.path.rename(directory.root / "former")
         with opened.held():
@@ -586,3 +602,12 @@ def test_many_threads_create_one_root(root: Path) -> None:
 def _publish_token(directory: CredentialsDirectory) -> None:
     with open_to_publish(directory) as opened:
         opened.publish(TOKEN, b"t")
+
+
+def test_a_directory_that_could_not_be_looked_at_is_not_another_one() -> None:
+    """An error while a directory is looked at shows nothing: containers that hold it are not reported as cut off."""
+    known, unseen = KnownState(inode=(1, 2), digest=3), KnownState.from_state(UNSEEN)
+    assert not is_another_directory(unseen, known)
+    assert not is_another_directory(known, unseen)
+    assert is_another_directory(KnownState(inode=None, digest=4), known)
+    assert is_another_directory(KnownState(inode=(1, 5), digest=3), known)

@@ -14,15 +14,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from refresher.errors import PublishError
-from refresher.publishing.lock import (
-    DirectoryHeldError,
-    RootHeldError,
-    held_roots,
-    is_daemon_running,
-    open_lock,
-    release_directory,
-    take_directory,
-)
+from refresher.publishing.daemon_lock import RootHeldError, held_roots, is_daemon_running
+from refresher.publishing.lock import DirectoryHeldError, open_lock, release_directory, take_directory
 from tests.program import PATIENCE
 
 if TYPE_CHECKING:
@@ -154,7 +147,7 @@ def test_lock_that_is_not_the_daemons_alone_is_refused(root: Path, tmp_path: Pat
 WITHOUT_A_LOCK = """
 import os, sys
 from pathlib import Path
-from refresher.publishing.lock import RootHeldError, held_roots
+from refresher.publishing.daemon_lock import RootHeldError, held_roots
 root = Path(sys.argv[1])
 os.setuid(54321)
 with held_roots() as hold, held_roots() as second:
@@ -193,7 +186,7 @@ def test_root_that_cannot_hold_a_lock_is_locked_once_it_can(need: Need) -> None:
 UNLOCKED = """
 import fcntl, os, sys
 from pathlib import Path
-from refresher.publishing.lock import RootHeldError, held_roots, is_daemon_running
+from refresher.publishing.daemon_lock import RootHeldError, held_roots, is_daemon_running
 root, stranger, problems = Path(sys.argv[1]), sys.argv[2] == "stranger", []
 ready, done = os.pipe(), os.pipe()
 if stranger and os.fork() == 0:

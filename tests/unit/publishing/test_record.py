@@ -8,8 +8,8 @@ import pytest
 
 from refresher.errors import PublishError
 from refresher.publishing.artifacts import RECORD
+from refresher.publishing.directory import NewerRecordError, TargetRecord, compute_fingerprint, read_record
 from refresher.publishing.open_directory import open_to_publish
-from refresher.publishing.record import NewerRecordError, TargetRecord, compute_fingerprint, read_record
 from tests.unit.publishing.conftest import RECORD as ALICE
 
 if TYPE_CHECKING:

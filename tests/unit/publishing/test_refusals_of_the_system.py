@@ -9,8 +9,8 @@ import pytest
 from refresher.errors import PublishError
 from refresher.publishing import atomic
 from refresher.publishing.atomic import OWN, Ownership, build_giving_error, build_publish_error, drop_inherited
+from refresher.publishing.daemon_lock import held_roots, is_daemon_running
 from refresher.publishing.directory import CredentialsDirectory
-from refresher.publishing.lock import held_roots, is_daemon_running
 from refresher.publishing.open_directory import open_to_publish
 from refresher.publishing.walk import LOCK, InsecureDirectoryError, open_root, settle
 
@@ -126,7 +126,7 @@ def test_lock_that_others_may_open_is_closed_to_them(tmp_path: Path) -> None:
 def test_artifact_that_is_a_directory_is_reported_and_keeps_none_of_the_others(tmp_path: Path) -> None:
     """What can't be removed is the failure of a withdrawal, after everything else was removed."""
     place = CredentialsDirectory(root=tmp_path / "r", name="alice", ownership=OWN, random_name=str, artifacts=())
-    with open_to_publish(place) as opened, opened.held():
+    with open_to_publish(place) as opened:
         for name in ("token", "env"):
             opened.publish(name, b"x")
         (tmp_path / "r" / "alice" / "credentials.json").mkdir()

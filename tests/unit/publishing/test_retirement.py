@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from refresher.publishing.artifacts import RECORD
+from refresher.publishing.directory import TargetRecord
 from refresher.publishing.lock import open_lock, release_directory, take_directory
-from refresher.publishing.record import TargetRecord
 from refresher.publishing.retirement import GRACE, Retirement, list_unrecorded, retire_strays
 
 if TYPE_CHECKING:

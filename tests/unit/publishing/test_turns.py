@@ -7,7 +7,7 @@ from threading import Barrier, Event
 
 import pytest
 
-from refresher.publishing.turns import Turns
+from refresher.publishing.lock import Turns
 from tests.program import PATIENCE
 
 _THREADS = 4
