@@ -72,6 +72,12 @@ class NamespaceSite:
         subprocess.run(["umount", "--lazy", str(path)], check=False, stderr=subprocess.DEVNULL)
         path.unlink(missing_ok=True)
 
+    def clear(self) -> None:
+        """Remove all namespaces that are there still, also those that a program under test created."""
+        for path in self.root.iterdir():
+            if path.is_file():
+                self.remove(path.name)
+
     def forward(self, name: str, port: int) -> None:
         """Lead a port of a namespace's loopback to the same port of the host's: there is no other network in it."""
         namespace = os.open(self.root / name, os.O_RDONLY)
@@ -127,5 +133,6 @@ def open_site(place: Path) -> Iterator[NamespaceSite]:
     root.mkdir(mode=0o755)
     with ExitStack() as stack:
         found = NamespaceSite(root, place / "netns.sock", stack)
+        stack.callback(found.clear)
         found.start()
         yield found

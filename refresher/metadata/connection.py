@@ -65,6 +65,10 @@ class Answering(Protocol):
         """Return whether another request may be answered now; else `resume` is called later."""
         ...
 
+    def note_answered(self, status: int) -> None:
+        """Count a response."""
+        ...
+
     def note_closed(self, connection: "Connection") -> None:
         """Note that a connection has ended."""
         ...
@@ -235,6 +239,7 @@ class Connection(asyncio.BufferedProtocol):
     def _finish(self, response: Response, *, is_head: bool, is_last: bool) -> None:
         assert self._transport is not None  # noqa: S101 - it was there when the request came
         self._has_answered = True
+        self._endpoint.note_answered(response.status)
         self._transport.write(encode(response, is_head=is_head, is_last=is_last))
         if not self._is_reading_head:
             self.deadline = self._now() + self._endpoint.limits.idle

@@ -24,8 +24,10 @@ from refresher.metadata.answers import (
 )
 from refresher.metadata.connection import Connection, Limits
 from refresher.metadata.id_tokens import IdTokens, Order
-from refresher.metadata.plan import Facts
+from refresher.metadata.plan import ANSWERED, OUTCOMES, POSTPONED, REFUSED, Facts
 from refresher.tokens import AccessToken
+
+_REFUSALS, _FAILURES = 400, 500
 
 
 class Endpoint:
@@ -51,6 +53,8 @@ class Endpoint:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._id_tokens: IdTokens | None = None
         self._changed: asyncio.Event | None = None
+        self.requests = dict.fromkeys(OUTCOMES, 0)
+        """How many requests ended, by outcome."""
 
     @property
     def snapshot(self) -> Snapshot:
@@ -107,6 +111,11 @@ class Endpoint:
         waiting, self._crowded_out = self._crowded_out, []
         for resume in waiting:
             resume()
+
+    def note_answered(self, status: int) -> None:
+        """Count a response."""
+        outcome = ANSWERED if status < _REFUSALS else POSTPONED if status >= _FAILURES else REFUSED
+        self.requests[outcome] += 1
 
     def take_turn(self, resume: Callable[[], None]) -> bool:
         """Return whether one more request or connection may be served now; else `resume` is called later."""

@@ -6,6 +6,8 @@ that is minted for it changes, another one takes its place and begins without a 
 """
 
 import os
+import select
+from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -17,9 +19,19 @@ from typing import Self
 from refresher.clock import Clock
 from refresher.errors import RefresherError, describe_bug
 from refresher.metadata.endpoint import Endpoint
-from refresher.metadata.namespaces import RefusedError, wait_for_input
+from refresher.metadata.namespaces import RefusedError
+from refresher.metadata.notes import read_note, write_note
 from refresher.metadata.opener import HelperAbsentError, Opener, open_own
-from refresher.metadata.plan import EndpointPlan, HeldToken, ListenerHealth, ListenerState, Obtained
+from refresher.metadata.plan import (
+    OUTCOMES,
+    EndpointHealth,
+    EndpointPlan,
+    EndpointsHealth,
+    HeldToken,
+    ListenerHealth,
+    ListenerState,
+    Obtained,
+)
 from refresher.metadata.server import MetadataServer
 from refresher.tokens import AccessToken
 
@@ -34,12 +46,13 @@ _SERVING = ListenerHealth(ListenerState.SERVING)
 
 @dataclass(slots=True)
 class _Kept:
-    """One endpoint, and what is known of its listener; `issued_at` is of its token."""
+    """One endpoint, and what is known of its listener; `issued_at` is of its token, which the helper may not have."""
 
     plan: EndpointPlan
     endpoint: Endpoint
     health: ListenerHealth = _OPENING
     issued_at: datetime | None = None
+    is_unsaved: bool = False
 
 
 class Endpoints:
@@ -72,8 +85,10 @@ class Endpoints:
         self._lock = Lock()
         self._kept: dict[str, _Kept] = {}
         self._retired: list[tuple[str, _Kept]] = []
+        self._ended: Counter[str] = Counter(dict.fromkeys(OUTCOMES, 0))
         self._is_adopted = self._is_settled = self._is_stopping = False
         self._wake_read, self._wake_write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        self._mounts = os.open("/proc/self/mountinfo", os.O_RDONLY | os.O_CLOEXEC)  # proc(5): has events
         self._thread = Thread(target=self._run, name="metadata-listeners", daemon=True)
 
     def __enter__(self) -> Self:
@@ -85,8 +100,8 @@ class Endpoints:
         self._wake()
         self._thread.join()
         self._opener.disconnect()
-        os.close(self._wake_read)
-        os.close(self._wake_write)
+        for descriptor in (self._wake_read, self._wake_write, self._mounts):
+            os.close(descriptor)
 
     def adopt(self, plans: Mapping[str, EndpointPlan]) -> None:
         """Follow a plan: unchanged endpoints go on, those that it lacks are closed, and new ones are opened soon."""
@@ -101,12 +116,26 @@ class Endpoints:
             self._is_adopted = True
         for _, former in ended:  # at once: the thread may wait for the helper
             self._server.withdraw(former.endpoint)
+            self._ended.update(former.endpoint.requests)
         self._wake()
 
     def get_health(self, name: str) -> ListenerHealth | None:
         """Return the health of a target's listener; None if it has none."""
         kept = self._kept.get(name)
         return None if kept is None else kept.health
+
+    def describe(self) -> EndpointsHealth:
+        """Return the health of all endpoints."""
+        with self._lock:
+            kept = dict(self._kept)
+        found = tuple(
+            EndpointHealth(name, each.health, len(each.endpoint.connections), dict(each.endpoint.requests))
+            for name, each in kept.items()
+        )
+        total = self._ended.copy()
+        for each in found:
+            total.update(each.requests)
+        return EndpointsHealth(found, total)
 
     def find_token(self, name: str, plan: EndpointPlan) -> HeldToken | None:
         """Return the access token that is served for a target by its plan."""
@@ -122,8 +151,9 @@ class Endpoints:
             kept = self._find(name, plan)
             if kept is None:
                 return False
-            kept.issued_at = issued_at
+            kept.issued_at, kept.is_unsaved = issued_at, bool(plan.wanted.netns)
             kept.endpoint.serve_token(token)
+        self._wake()
         return True
 
     def note_problem(self, name: str, plan: EndpointPlan, problem: str) -> None:
@@ -152,10 +182,19 @@ class Endpoints:
                 self._keep()
             except Exception as bug:  # noqa: BLE001 - the thread must not end: a bug is reported
                 self._report(describe_bug("the listeners of metadata endpoints", bug))
-            watched = [each for each in (self._wake_read, self._opener.fileno()) if each >= 0]
-            if self._wake_read in wait_for_input(watched, _RETRY_SECONDS):
-                with suppress(BlockingIOError):
-                    os.read(self._wake_read, 4096)
+            self._wait()
+
+    def _wait(self) -> None:
+        """Wait until something is to be done: a plan, the helper, a mount where a namespace is missing, or the time."""
+        poller = select.poll()
+        for descriptor in (self._wake_read, self._opener.fileno()):
+            if descriptor >= 0:
+                poller.register(descriptor, select.POLLIN)
+        if any(each.health.state is ListenerState.ABSENT for each in tuple(self._kept.values())):
+            poller.register(self._mounts, select.POLLPRI)
+        if self._wake_read in dict(poller.poll(round(_RETRY_SECONDS * 1000))):
+            with suppress(BlockingIOError):
+                os.read(self._wake_read, 4096)
 
     def _keep(self) -> None:
         """Do what is to be done now.
@@ -164,6 +203,7 @@ class Endpoints:
         2. Close that of which the namespace is gone.
         3. Open what is not open; after another connection to the helper everything, since it may be another helper.
         4. Make the helper forget what an earlier daemon wanted.
+        5. Make it keep the tokens that are served, for the next daemon.
         """
         with self._lock:
             retired, self._retired = self._retired, []
@@ -185,6 +225,25 @@ class Endpoints:
                 self._open(name, each)
         if self._is_adopted and not self._is_settled:  # 4
             self._is_settled = self._ask(self._opener.settle) if is_connected else not remote
+        for name, each in kept.items():  # 5
+            if each.is_unsaved and is_connected and each.health.state is ListenerState.SERVING:
+                self._save(name, each)
+
+    def _save(self, name: str, kept: _Kept) -> None:
+        kept.is_unsaved = False
+        held = self.find_token(name, kept.plan)
+        note = None if held is None else write_note(kept.plan, held)
+        if note is not None and not self._ask(partial(self._opener.keep, name, note)):
+            kept.is_unsaved = True
+
+    def _restore(self, name: str, kept: _Kept) -> None:
+        """Serve the token that the helper kept for a target, unless there is another one."""
+        held = read_note(self._opener.take_note(name), kept.plan, self._clock.now())
+        with self._lock:
+            if held is not None and kept.issued_at is None:
+                kept.issued_at = held.issued_at
+                kept.endpoint.serve_token(held.token)
+            kept.is_unsaved = held is None and kept.issued_at is not None  # another helper has no notes
 
     def _reconnect(self) -> None:
         if self._opener.connect():
@@ -212,6 +271,8 @@ class Endpoints:
             if kept.health.state is not ListenerState.SERVING:
                 self._note(name, kept, ListenerHealth(ListenerState.REFUSED, str(error), _HELPER_REMEDY))
         else:
+            if wanted.netns:
+                self._restore(name, kept)
             self._server.serve(kept.endpoint, sockets)
             self._note(name, kept, _SERVING)
 

@@ -1,9 +1,8 @@
 """Listening sockets in the network namespaces of containers: how a namespace is found, entered, and listened in.
 
-A path is opened without symbolic links (openat2(2)) below a directory of root's, and what is found there must be a
-network namespace, and not the host's. A thread that ends right after enters it: nothing else of the program is ever in
-there. Each listener accepts on the loopback interface only (SO_BINDTODEVICE): without that, another container on the
-same bridge reaches 169.254.169.254 with one route. `refresher.metadata.helper` decides who may have which namespace.
+A path is opened without symbolic links (openat2(2)) below a directory of root's. The thread enters the namespace for a
+few system calls, and the process ends if it can't return. Each listener accepts on the loopback interface only
+(SO_BINDTODEVICE): without that, another container on the same bridge reaches 169.254.169.254 with one route.
 """
 
 import ctypes
@@ -16,20 +15,17 @@ import struct
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack, suppress
 from fcntl import ioctl
-from threading import Thread
 from typing import TypeVar
 
-from refresher.metadata.plan import Wanted
+from refresher.metadata.wanted import Wanted
 
 LINK_LOCAL = ("169.254.169.254", 80)
 LOOPBACK = "127.0.0.1"
 _BACKLOG = 128
-_CLONE_NEWNET = 0x40000000
-_NS_GET_NSTYPE = 0xB703
+_CLONE_NEWNET, _NS_GET_NSTYPE = 0x40000000, 0xB703
 _SYS_OPENAT2, _NO_SYMLINKS, _BENEATH = 437, 0x04, 0x08
 _SIOCGIFFLAGS, _SIOCSIFFLAGS, _IFF_UP = 0x8913, 0x8914, 1
-_RTM_NEWADDR, _REQUEST_FLAGS, _SCOPE_HOST = 20, 0x0605, 254
-_IFA_ADDRESS, _IFA_LOCAL = 1, 2
+_RTM_NEWADDR, _REQUEST_FLAGS, _SCOPE_HOST, _IFA_ADDRESS, _IFA_LOCAL = 20, 0x0605, 254, 1, 2
 
 T = TypeVar("T")
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -95,24 +91,18 @@ def open_namespace(path: str, roots: tuple[str, ...]) -> int:
 
 
 def run_inside(namespace: int, work: Callable[[], T]) -> T:
-    """Return what work returns in a network namespace, on a thread that ends then; raises what it raises."""
-    done: list[T] = []
-    failed: list[BaseException] = []
-
-    def enter() -> None:
+    """Return what work returns in a network namespace: nothing else of the thread runs in there."""
+    own = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        if _libc.setns(namespace, _CLONE_NEWNET) != 0:
+            raise OSError(ctypes.get_errno(), f"setns: {os.strerror(ctypes.get_errno())}")
         try:
-            if _libc.setns(namespace, _CLONE_NEWNET) != 0:
-                raise OSError(ctypes.get_errno(), f"setns: {os.strerror(ctypes.get_errno())}")  # noqa: TRY301
-            done.append(work())
-        except BaseException as error:  # noqa: BLE001 - raised again on the caller's thread
-            failed.append(error)
-
-    thread = Thread(target=enter)
-    thread.start()
-    thread.join()
-    if failed:
-        raise failed[0]
-    return done[0]
+            return work()
+        finally:
+            if _libc.setns(own, _CLONE_NEWNET) != 0:
+                os._exit(1)  # else the program would go on in a container
+    finally:
+        os.close(own)
 
 
 def open_listeners(wanted: Wanted) -> tuple[socket.socket, ...]:

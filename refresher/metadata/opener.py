@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Protocol
 
 from refresher.metadata.namespaces import LINK_LOCAL, LOOPBACK, RefusedError, open_listener, wait_for_input
-from refresher.metadata.plan import Wanted
+from refresher.metadata.wanted import Wanted
 
 _SECONDS = 5.0
-_LARGEST_ANSWER = 8192
+_LARGEST_ANSWER = 32768
 _MOST_SOCKETS = 2
 _SO_NETNS_COOKIE = 71
 
@@ -37,6 +37,14 @@ class Opener(Protocol):
 
     def open(self, target: str, wanted: Wanted) -> tuple[socket.socket, ...]:
         """Return the listeners of a target; raises a `RefusedError` or a `HelperAbsentError`."""
+        ...
+
+    def take_note(self, target: str) -> str:
+        """Return the note that was kept for a target when it was opened; empty without one."""
+        ...
+
+    def keep(self, target: str, note: str) -> None:
+        """Make the helper keep a note of an open target for the next daemon; raises a `HelperAbsentError`."""
         ...
 
     def close(self, target: str) -> None:
@@ -67,6 +75,7 @@ class HelperOpener:
         self._path = path
         self._connection: socket.socket | None = None
         self._gone: deque[str] = deque()
+        self._notes: dict[str, str] = {}
 
     def fileno(self) -> int:
         """Return the connection's descriptor; -1 without one."""
@@ -93,6 +102,7 @@ class HelperOpener:
             for each in sockets:
                 each.close()
             raise RefusedError(*(str(answer.get(name, "unknown")) for name in ("kind", "problem", "remedy")))
+        self._notes[target] = str(answer.get("note", ""))
         own = _read_cookie()
         if own is not None and own in [_read_cookie(each) for each in sockets]:
             for each in sockets:
@@ -103,6 +113,14 @@ class HelperOpener:
                 "start the container with one of its own",
             )
         return sockets
+
+    def take_note(self, target: str) -> str:
+        """Return the note that came with a target's listeners."""
+        return self._notes.pop(target, "")
+
+    def keep(self, target: str, note: str) -> None:
+        """Make the helper keep a note of a target."""
+        self._ask({"keep": target, "note": note})
 
     def close(self, target: str) -> None:
         """Make the helper let go of a target."""

@@ -1,14 +1,13 @@
 """What the endpoint of a target is to be: what it serves, and where it listens."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import NamedTuple
 
+from refresher.metadata.wanted import Wanted
 from refresher.tokens import AccessToken
-
-HELPER_SOCKET = "/run/refresher-netns/socket"
-"""Where the helper `refresher-netns` answers, unless another path is given to both."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,20 +29,6 @@ class Facts:
     project: str | None = None
     project_number: str = "0"
     universe_domain: str = "googleapis.com"
-
-
-class Wanted(NamedTuple):
-    """Where to listen.
-
-    Attributes:
-        netns: Path of the container's network namespace; empty for the daemon's own, that of a pod.
-        port: On 127.0.0.1.
-        link_local: Whether 169.254.169.254:80 answers too.
-    """
-
-    netns: str
-    port: int
-    link_local: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +62,26 @@ class ListenerHealth(NamedTuple):
     state: ListenerState
     problem: str | None = None
     remedy: str | None = None
+
+
+ANSWERED, REFUSED, POSTPONED = OUTCOMES = ("answered", "refused", "postponed")
+"""How a request ends: with what was asked for, with 4xx, or with 503, after which clients ask again."""
+
+
+class EndpointHealth(NamedTuple):
+    """The health of a target's endpoint: of its listener, its open connections, and its requests by outcome."""
+
+    target: str
+    listener: ListenerHealth
+    connections: int
+    requests: Mapping[str, int]
+
+
+class EndpointsHealth(NamedTuple):
+    """The health of all endpoints, and all requests since the daemon's start by outcome, also of those that ended."""
+
+    endpoints: tuple[EndpointHealth, ...] = ()
+    requests: Mapping[str, int] = dict.fromkeys(OUTCOMES, 0)
 
 
 class HeldToken(NamedTuple):

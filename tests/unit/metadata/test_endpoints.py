@@ -12,8 +12,9 @@ from refresher.errors import RefresherError
 from refresher.metadata.endpoints import Endpoints
 from refresher.metadata.namespaces import RefusedError
 from refresher.metadata.opener import HelperAbsentError
-from refresher.metadata.plan import EndpointPlan, Facts, ListenerHealth, ListenerState, Wanted
+from refresher.metadata.plan import EndpointPlan, Facts, ListenerHealth, ListenerState
 from refresher.metadata.server import MetadataServer
+from refresher.metadata.wanted import Wanted
 from refresher.tokens import AccessToken
 from tests.network_namespaces import wait_until
 
@@ -38,6 +39,7 @@ class FakeOpener:
         self.refusals: dict[str, RefusedError] = {}
         self.held: dict[str, socket.socket] = {}
         self.calls: list[str] = []
+        self.notes: dict[str, str] = {}
         self.gone: set[str] = set()
         self.gate = Event()
         self.gate.set()
@@ -64,6 +66,14 @@ class FakeOpener:
         if target not in self.held:
             self.held[target] = socket.create_server(("127.0.0.1", 0))
         return (self.held[target].dup(),)
+
+    def take_note(self, target: str) -> str:
+        """Return a note."""
+        return self.notes.get(target, "")
+
+    def keep(self, target: str, note: str) -> None:
+        """Keep a note."""
+        self.notes[target] = note
 
     def close(self, target: str) -> None:
         """Forget a target."""

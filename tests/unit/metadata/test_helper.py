@@ -11,7 +11,7 @@ import pytest
 
 from refresher.metadata.namespaces import RefusedError
 from refresher.metadata.opener import HelperAbsentError
-from refresher.metadata.plan import Wanted
+from refresher.metadata.wanted import Wanted
 from tests.network_namespaces import NamespaceSite, open_site, wait_until
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 
 pytestmark = pytest.mark.slow
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture
@@ -125,7 +126,7 @@ def test_port_that_is_taken_is_occupied(site: NamespaceSite) -> None:
     """A program of the container that came first is named as the reason."""
     path = site.make("alice")
     program = (
-        "from refresher.metadata.namespaces import open_listeners; from refresher.metadata.plan import Wanted;"
+        "from refresher.metadata.namespaces import open_listeners; from refresher.metadata.wanted import Wanted;"
         "kept = open_listeners(Wanted('', 8174, False)); print(flush=True); input()"
     )
     command = ["nsenter", f"--net={path}", sys.executable, "-c", program]
@@ -311,3 +312,20 @@ def test_descriptors_that_the_daemon_sends_are_not_kept(site: NamespaceSite) -> 
             daemon.recv(8192)
 
         assert len(list(table.iterdir())) == before
+
+
+def test_helper_is_small_and_needs_the_standard_library_alone() -> None:
+    """All its modules can be read at once: they have at most 300 lines that are not empty."""
+    program = "import refresher.metadata.helper, sys; print(*(n for n in sys.modules if n not in before))"
+    listing = subprocess.run(
+        [sys.executable, "-c", f"import sys; before = set(sys.modules); {program}"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.split()
+
+    own = {name for name in listing if name.startswith("refresher.metadata.")}
+    lines = [line for name in own for line in (ROOT / f"{name.replace('.', '/')}.py").read_text().splitlines()]
+
+    assert {name.partition(".")[0] for name in listing} - sys.stdlib_module_names == {"refresher"}
+    assert sum(bool(line.strip()) for line in lines) <= 300

@@ -4,13 +4,15 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from refresher.metadata.namespaces import LINK_LOCAL
-from refresher.metadata.plan import Wanted
-from tests.network_namespaces import NamespaceSite, open_site
+from refresher.metadata.wanted import Wanted
+from tests.network_namespaces import NamespaceSite, open_site, wait_until
 
 if TYPE_CHECKING:
     from tests.conftest import Need
@@ -45,6 +47,8 @@ class Bridge:
         for number, name in ((2, "alice"), (3, "bob")):
             make = ["ip", "link", "add", name, "type", "veth", "peer", "name", "eth0", "netns"]
             with subprocess.Popen(["nsenter", f"--net={site.root / name}", "sleep", "60"]) as holder:
+                entered = partial(Path(f"/proc/{holder.pid}/ns/net").samefile, site.root / name)
+                wait_until(entered)
                 self.run("bridge", *make, str(holder.pid))
                 holder.kill()
             self.run("bridge", "ip", "link", "set", name, "master", "br0", "up")
