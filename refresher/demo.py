@@ -30,7 +30,7 @@ from refresher.config.loader import load
 from refresher.durations import format_duration
 from refresher.emulator.state import DEFAULT_NUMBER, DEFAULT_PROJECT
 from refresher.emulator.testing import Scenario, emulator
-from refresher.engine.reporter import Event
+from refresher.engine.events import Event
 from refresher.errors import ExchangeError, NotReadyError
 from refresher.keys.directory import create, read_jwks
 from refresher.resources import CLOUD_PLATFORM_SCOPE

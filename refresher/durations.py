@@ -1,10 +1,10 @@
-"""Durations as people write them: `90s`, `15m`, `1h`, `1h30m`.
+"""Durations as people write them, `90s`, `15m`, `1h`, `1h30m`, and times as our files hold them.
 
-The configuration file and the command line use them. Which range is sensible is checked where one is used.
+The configuration file and the command line use durations. Which range is sensible is checked where one is used.
 """
 
 import re
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 PATTERN = r"^(?!$)(?:\d{1,6}h)?(?:\d{1,6}m)?(?:\d{1,6}s)?$"
 """The form of the text, for JSON Schema."""
@@ -43,3 +43,11 @@ def format_span(duration: timedelta) -> str:
         if count:
             parts.append(f"{count} {name}")
     return " ".join(parts[:2]) or "0 s"
+
+
+def format_time(moment: datetime) -> str:
+    """Return a time in UTC and whole seconds, `2026-01-01T00:00:00Z` (RFC 3339), which is read back as it was written.
+
+    A format with `%Y` would write the year 226 with three digits, which no reader accepts.
+    """
+    return f"{moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec='seconds')}Z"

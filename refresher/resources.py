@@ -10,12 +10,14 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Self
+from urllib.parse import urlsplit
 
 from refresher.limits import LONGEST_SUBJECT
 
 CLOUD_PLATFORM_SCOPE = "https://www.googleapis.com/auth/cloud-platform"
 CREATOR_ROLE = "roles/iam.serviceAccountTokenCreator"
 """Allows a principal that is not federated to act as a service account, and to go on from there to another one."""
+_MEMBER = re.compile(r"principal:[^'\s]+|serviceAccount:[^'\s@]+@[^'\s@]+")
 VERIFY_REMEDY = "check that this address really is Google's API (proxy, DNS, google.endpoints)"
 """Where another server than Google's seems to answer."""
 
@@ -98,6 +100,13 @@ class Endpoints:
         """Where gcloud asks about a federated token when there is no service account."""
         return f"{self.sts}/v1/introspect"
 
+    def api_origin(self, service: str) -> str:
+        """Return the origin of another Google API; an emulator serves all of them where it serves IAM Credentials."""
+        host = urlsplit(self.iam_credentials).hostname or ""
+        return (
+            f"https://{service}.{self.universe_domain}" if host.endswith(self.universe_domain) else self.iam_credentials
+        )
+
     def impersonation_url(self, service_account: str, method: str = "generateAccessToken") -> str:
         """Return the IAM Credentials URL of a method on a service account, given by e-mail or unique id."""
         return f"{self.iam_credentials}/v1/projects/-/serviceAccounts/{service_account}:{method}"
@@ -117,6 +126,7 @@ class Impersonation:
         lifetime: The life of access tokens, which have the `scopes`; None leaves it to Google (an hour).
         credentials: The file that holds the worker's own credentials; None for the metadata server.
         quota_project: Id of the project that clients name as the one that pays, if they do.
+        worker: The member that the worker's own credentials are, for remedies; None if that is unknown.
         token_path: A file that holds the subject token, for remedies; None if it is unknown.
         jwks_command: What prints the keys to upload to the provider, for remedies; None if that is unknown.
     """
@@ -130,6 +140,7 @@ class Impersonation:
     lifetime: timedelta | None
     credentials: Path | None = None
     quota_project: str | None = None
+    worker: str | None = field(default=None, compare=False)
     token_path: str | None = field(default=None, compare=False)
     jwks_command: str | None = field(default=None, compare=False)
 
@@ -152,7 +163,7 @@ class Impersonation:
     def principal(self) -> str:
         """The principal that needs the roles, for messages."""
         if self.provider is None:
-            return own_principal(self.credentials)
+            return self.worker or own_principal(self.credentials)
         if self.subject is None or not is_mappable(self.subject):
             return "the federated principal"
         return self.provider.principal(self.subject)
@@ -165,10 +176,14 @@ class Impersonation:
         """Return what grants a role on the service account to the principal: with the command, where both are known."""
         sentence = f"grant {self.principal} {role} on {self.service_account}"
         account = self.service_account or ""
-        is_known = self.principal.startswith("principal:") and "'" not in self.principal
-        if not is_known or find_project(account) is None:
+        if not is_member(self.principal) or find_project(account) is None:
             return sentence
         return f"{sentence}: {compose_grant_command(account, role, self.principal)}"
+
+
+def is_member(text: str) -> bool:
+    """Return whether a text can stand in a command as the member of a binding, and is not only a description."""
+    return _MEMBER.fullmatch(text) is not None
 
 
 def find_project(service_account: str) -> str | None:

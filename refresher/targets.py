@@ -13,23 +13,21 @@ functions may be called from several threads, by root or by the daemon's user. E
 `refresher.errors.RefresherError` with `problem` and `remedy`. The command `refresher targets` is the same.
 """
 
-import errno
 import json
-import os
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from threading import Lock
 from typing import NamedTuple
 
 from refresher.app.daemon_user import find_daemon_user
+from refresher.app.drop_in_file import remove_drop_in, write_drop_in
 from refresher.app.targets import build_targets
 from refresher.config.drop_ins import SUFFIX, check_body
 from refresher.config.loader import LoadedConfiguration, find_targets_directory, load
 from refresher.config.targets import ResolvedTarget
-from refresher.errors import ConfigurationError, NotReadyError, UsageError
+from refresher.errors import NotReadyError, UsageError
 from refresher.observe import health
 from refresher.settings.fields import NAME_REMEDY, is_name
 from refresher.settings.places import InvalidConfigurationError
@@ -128,7 +126,7 @@ def add(  # noqa: PLR0913 - one argument for each key of a target
     if target is None:
         raise InvalidConfigurationError(problems, loaded.files)
     may_write = replace or name not in loaded.scanned.file_names
-    if may_write and _write(place, f"{name}{SUFFIX}", content, replace=replace):
+    if may_write and write_drop_in(place, name, content, replace=replace):
         return _describe(loaded, target)._replace(is_new=True)
     loaded = _load(config)  # another program may have written it since
     former, drop_in = loaded.scanned.targets.get(name), loaded.scanned.drop_ins.get(name)
@@ -153,13 +151,7 @@ def remove(name: str, *, config: Path = CONFIGURATION) -> bool:
         ConfigurationError: The directory can't be written.
     """
     place = _require_directory(name, config, find_targets_directory(config))
-    try:
-        (place / f"{name}{SUFFIX}").unlink()
-    except FileNotFoundError:
-        return False
-    except OSError as error:
-        raise _explain(place, error) from error
-    return True
+    return remove_drop_in(place, name)
 
 
 def list_targets(*, config: Path = CONFIGURATION) -> tuple[Target, ...]:
@@ -253,48 +245,3 @@ def _find_problem(loaded: LoadedConfiguration, drop_in: Path) -> tuple[str | Non
         if each.location.startswith(f"{drop_in}:"):
             return f"{each.location}: {each.problem}", each.remedy
     return None, None
-
-
-def _write(place: Path, file: str, content: bytes, *, replace: bool) -> bool:
-    """Write a file in one step, and return whether it was written: without `replace` it must not exist."""
-    temporary = f".{file}.{os.urandom(8).hex()}"
-    try:
-        directory = os.open(place, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    except OSError as error:
-        raise _explain(place, error) from error
-    try:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-        descriptor = os.open(temporary, flags, 0o600, dir_fd=directory)
-        try:
-            with os.fdopen(descriptor, "wb") as stream:
-                os.fchmod(descriptor, 0o644)
-                stream.write(content)
-                stream.flush()
-                os.fsync(descriptor)
-            if replace:
-                os.rename(temporary, file, src_dir_fd=directory, dst_dir_fd=directory)
-            else:  # a link, unlike a rename, never takes the place of a file that another program added meanwhile
-                os.link(temporary, file, src_dir_fd=directory, dst_dir_fd=directory, follow_symlinks=False)
-        except FileExistsError:
-            return False
-        finally:
-            with suppress(FileNotFoundError):
-                os.unlink(temporary, dir_fd=directory)
-        os.fsync(directory)
-    except OSError as error:
-        raise _explain(place, error) from error
-    finally:
-        os.close(directory)
-    return True
-
-
-def _explain(place: Path, error: OSError) -> ConfigurationError:
-    if error.errno in (errno.EACCES, errno.EPERM):
-        try:
-            uid = place.stat().st_uid
-            owner = f"root, or as user {uid}, who owns that directory" if uid else "root"
-        except OSError:
-            owner = "root"
-        return ConfigurationError(f"user {os.geteuid()} may not change {place}", f"run this as {owner}")
-    remedy = "free some space" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "fix that, or targets_directory"
-    return ConfigurationError(f"{place} cannot be written: {os.strerror(error.errno or 0)}", remedy)

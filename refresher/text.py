@@ -8,19 +8,13 @@ _LONGEST_REDACTED = 500
 _SHORTEST_BLANKED = 7
 """A shorter secret is part of ordinary words, and blanking it there would show it."""
 
-_SECRETS = re.compile(
-    r"""
+_SECRETS = r"""(?ax)
     eyJ[\w-]*(\.[\w-]*)*            # a JWT, whole or cut off
     | ya29\.[\w.-]+                 # Google's access tokens
     | 1//[\w-]+                     # Google's refresh tokens
     | (?=[\w+/=-]*\d)[\w+/=-]{64,}  # anything else that is long, without a break, and holds a digit
-    """,
-    re.VERBOSE | re.ASCII,
-)
-
-
-_NETTED = re.compile(
-    r"""
+    """
+_NETTED = r"""(?aisx)
     (?P<name>                       # a parameter or a field of a token call, a header
         (?:\b(?:client_|)(?:assertion|secret)|_token|\bpassword|\bprivate_key)["']?\s*[=:]\s*["']?
         | \bBearer[ ]
@@ -30,9 +24,8 @@ _NETTED = re.compile(
     | \bya29\.[\w.-]+               # Google's access tokens
     | \b1//[\w-]{10,}               # Google's refresh tokens
     | -----BEGIN[ ][A-Z0-9 ]*PRIVATE[ ]KEY.*?(?:-----END[ ][A-Z0-9 ]*-----|\Z)
-    """,
-    re.VERBOSE | re.ASCII | re.DOTALL | re.IGNORECASE,
-)
+    """
+"""Both are compiled when they are needed, which the probes seldom do."""
 
 
 def escape(text: str, *, longest: int = 256) -> str:
@@ -53,7 +46,7 @@ def quote(value: str) -> str:
 
 def blank_secrets(text: str) -> str:
     """Return a text without tokens, private keys and secrets that are named as such; all else stays as it is."""
-    return _NETTED.sub(lambda found: f"{found['name'] or ''}…", text)
+    return re.sub(_NETTED, lambda found: f"{found['name'] or ''}…", text)
 
 
 def redact(text: str, *secrets: str) -> str:
@@ -68,4 +61,4 @@ def redact(text: str, *secrets: str) -> str:
             if len(secret) < _SHORTEST_BLANKED and form in text:
                 return "(withheld, since the secret is in it)"
             text = text.replace(form, "…")
-    return escape(" ".join(_SECRETS.sub("…", text).split()), longest=_LONGEST_REDACTED)[:_LONGEST_REDACTED]
+    return escape(" ".join(re.sub(_SECRETS, "…", text).split()), longest=_LONGEST_REDACTED)[:_LONGEST_REDACTED]

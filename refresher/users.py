@@ -38,6 +38,13 @@ class DaemonUser(NamedTuple):
         return f"run `{self.compose(command)}`{runner}"
 
 
+def recommend_root() -> str:
+    """Return the remedy where this user has too few rights; root itself lacks a capability, as in most containers."""
+    if os.geteuid() == 0:
+        return "run this command on the host with all of root's capabilities: systemd-run --pipe --wait COMMAND"
+    return "run this command as root"
+
+
 def has_account(user: int) -> bool:
     """Return whether the user with this uid has an account on this machine."""
     try:
@@ -52,8 +59,11 @@ def find_prefix(user: int) -> str:
 
     runuser(1) needs the user's name; setpriv(1) takes the uid of one without an account.
     """
-    if user == os.geteuid():
-        return ""
+    return "" if user == os.geteuid() else compose_prefix(user)
+
+
+def compose_prefix(user: int) -> str:
+    """Return what root puts before a command to run it as the user with this uid, also if this process is that user."""
     try:
         return f"runuser -u {pwd.getpwuid(user).pw_name} -- "
     except KeyError:

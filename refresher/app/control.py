@@ -35,9 +35,11 @@ from refresher.clock import Clock
 from refresher.durations import format_seconds
 from refresher.engine import once
 from refresher.engine.agenda import Entry, Key
+from refresher.engine.events import Severity
+from refresher.engine.metadata import MetadataEndpoints, NoMetadataEndpoints
 from refresher.engine.outcome import Outcome, Result
 from refresher.engine.plan import Plan
-from refresher.engine.reporter import Reporter, Severity
+from refresher.engine.reporter import Reporter
 from refresher.engine.workers import Workers
 from refresher.errors import ConfigurationError, NotReadyError, PublishError, RefresherError, describe_bug
 from refresher.observe.sockets import read_peer
@@ -61,6 +63,7 @@ class Control:
         follow: Makes the daemon follow each change of its configuration, and returns when it has.
         clock: Where the time comes from.
         reporter: What requests and faults are reported by.
+        endpoints: The daemon's metadata endpoints.
         seconds: How long a caller waits for a pass.
     """
 
@@ -72,6 +75,7 @@ class Control:
         clock: Clock,
         reporter: Reporter,
         *,
+        endpoints: MetadataEndpoints | None = None,
         seconds: float = _PASS_SECONDS,
     ) -> None:
         self._configuration = configuration
@@ -80,6 +84,7 @@ class Control:
         self._clock = clock
         self._reporter = reporter
         self._seconds = seconds
+        self._endpoints = endpoints or NoMetadataEndpoints()
         self._stopping = Event()
         self._passes = BoundedSemaphore(_MOST_PASSES)
         self._fault: str | None = None
@@ -186,7 +191,7 @@ class Control:
         plan = self._find_plan()
         known = {} if plan is None else plan.targets
         targets = [known[name] for name in request.targets if name in known]
-        keys = [(each.name, name) for each in targets for name in ("", *(artifact.name for artifact in each.minted))]
+        keys = [(each.name, name) for each in targets for name in ("", *(artifact.name for artifact in each.minting))]
         late = NotReadyError(f"this has not ended after {format_seconds(self._seconds)}, and goes on", _LOG)
         outcomes = dict.fromkeys(keys, Outcome(result=Result.FAILED, error=late))
         for name in set(request.targets) - known.keys():
@@ -203,6 +208,7 @@ class Control:
                 workers=workers,
                 seconds=self._seconds,
                 meanwhile=beat,
+                endpoints=self._endpoints,
             )
             self._report(plan, ended)
             outcomes |= ended
@@ -213,7 +219,7 @@ class Control:
         for (name, artifact), outcome in ended.items():
             target = plan.targets[name]
             former = Entry(
-                target=target, artifact=next((each for each in target.minted if each.name == artifact), None)
+                target=target, artifact=next((each for each in target.minting if each.name == artifact), None)
             )
             entry = replace(former, life=outcome.life, failures=int(outcome.error is not None))
             self._reporter.report(entry, outcome, former, self._clock.now())

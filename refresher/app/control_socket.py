@@ -19,6 +19,8 @@ from refresher.publishing.atomic import build_publish_error
 from refresher.publishing.walk import CONTROL, InsecureDirectoryError
 
 _BACKLOG = 16
+_FRESH = f"{SOCKET}.new"
+"""Its name until it listens: a caller that found it earlier would take the daemon for dead."""
 _OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _UNWRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT)
 
@@ -45,10 +47,11 @@ def open_control(root: Path) -> Iterator[tuple[socket.socket, Callable[[], bool]
             stack.callback(os.close, directory)
             _settle(directory, place)
             listener = stack.enter_context(socket.socket(socket.AF_UNIX))
-            listener.bind(f"/proc/self/fd/{directory}/{SOCKET}")
-            os.chmod(SOCKET, 0o600, dir_fd=directory)
+            listener.bind(f"/proc/self/fd/{directory}/{_FRESH}")
+            os.chmod(_FRESH, 0o600, dir_fd=directory)
             listener.listen(_BACKLOG)
-            bound = os.stat(SOCKET, dir_fd=directory, follow_symlinks=False)
+            bound = os.stat(_FRESH, dir_fd=directory, follow_symlinks=False)
+            os.rename(_FRESH, SOCKET, src_dir_fd=directory, dst_dir_fd=directory)
         except OSError as error:
             if error.errno in _UNWRITABLE:
                 raise
@@ -58,7 +61,7 @@ def open_control(root: Path) -> Iterator[tuple[socket.socket, Callable[[], bool]
 
 
 def _settle(directory: int, place: str) -> None:
-    """Make sure that only the daemon's user can open the directory, and that the name of the socket is free."""
+    """Make sure that only the daemon's user can open the directory, and that the socket may have its name."""
     status = os.fstat(directory)
     if status.st_uid != os.geteuid():
         problem = f"{place} belongs to uid {status.st_uid}, not to the daemon (uid {os.geteuid()})"
@@ -67,7 +70,8 @@ def _settle(directory: int, place: str) -> None:
     with suppress(FileNotFoundError):
         if not stat.S_ISSOCK(os.stat(SOCKET, dir_fd=directory, follow_symlinks=False).st_mode):
             raise InsecureDirectoryError(f"{place}/{SOCKET} exists and is not a socket", "move it elsewhere")
-        os.unlink(SOCKET, dir_fd=directory)
+    with suppress(FileNotFoundError):
+        os.unlink(_FRESH, dir_fd=directory)
 
 
 def _is_in_place(path: Path, bound: os.stat_result) -> bool:

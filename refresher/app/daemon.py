@@ -9,7 +9,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -19,21 +19,22 @@ from refresher import __version__
 from refresher.app.control import Control
 from refresher.app.metadata import DaemonEndpoints
 from refresher.app.plans import ConfiguredPlans
-from refresher.app.programs import check_user, forbid_core_dumps, share_heap
+from refresher.app.programs import check_user, forbid_core_dumps, release_code, share_heap
 from refresher.clock import SystemClock
 from refresher.config.loader import LoadedConfiguration
 from refresher.engine.daemon import Daemon
-from refresher.engine.reporter import Event, Listener, Reporter, Severity
+from refresher.engine.events import Event, Listener, Severity
+from refresher.engine.reporter import Reporter
 from refresher.engine.ticker import ClockGuard, Ticker
 from refresher.engine.watcher import Watcher
 from refresher.engine.workers import Workers
 from refresher.errors import RefresherError
-from refresher.metadata.plan import HELPER_SOCKET
+from refresher.metadata.wanted import HELPER_SOCKET
 from refresher.observe.board import Board
 from refresher.observe.server import Server
 from refresher.observe.supervisor import Supervisor
 from refresher.observe.survey import Survey
-from refresher.publishing.lock import held_roots
+from refresher.publishing.daemon_lock import held_roots
 from refresher.publishing.retirement import retire_strays
 
 _SETTLED_TICKS = 10
@@ -109,7 +110,11 @@ def start_daemon(
         hold(Path(loaded.configuration.directory_root))
         plans = ConfiguredPlans(path, loaded)
         loop = _Loop(plans, reporter, supervisor)
+        is_watched = loop.watcher.is_watching
+        survey = Survey(board, clock, report_fault, lambda: plans.listen[0] is not None, is_watched=is_watched)
+        loop.note = survey.note
         endpoints = DaemonEndpoints(helper, clock, reporter)
+        board.describe_endpoints = endpoints.describe
         daemon = loop.daemon = endpoints.daemon = Daemon(
             plans=plans,
             hold=hold,
@@ -121,6 +126,7 @@ def start_daemon(
             observer=board,
             endpoints=endpoints,
             interrupt=loop.follow,
+            is_watched=is_watched,
         )
         reporter.send("daemon.started", Severity.INFO, version=__version__, targets=len(loaded.targets))
         report_address = partial(_report_address, reporter)
@@ -129,9 +135,10 @@ def start_daemon(
             stack.enter_context(endpoints)
             stack.enter_context(loop.ticker)
             stack.enter_context(loop.watcher)
-            survey = stack.enter_context(Survey(board, clock, report_fault, lambda: plans.listen[0] is not None))
+            stack.enter_context(survey)
             stack.enter_context(Server(board, survey, clock, lambda: plans.listen, report_fault, report_address))
-            stack.enter_context(Control(path, lambda: board.plan, loop.wait_for_tick, clock, reporter))
+            follow = loop.wait_for_tick
+            stack.enter_context(Control(path, lambda: board.plan, follow, clock, reporter, endpoints=endpoints))
             yield daemon
         daemon.stop()
         workers.wait(_GRACE_SECONDS)
@@ -145,6 +152,7 @@ class _Loop:
 
     daemon: Daemon
     guard: ClockGuard
+    note: Callable[[Collection[str]], None]
 
     def __init__(self, plans: ConfiguredPlans, reporter: Reporter, supervisor: Supervisor | None) -> None:
         self._plans = plans
@@ -168,12 +176,14 @@ class _Loop:
             self._changed.notify_all()
         if self._ended == _SETTLED_TICKS:
             gc.freeze()  # the plan stays: searching it for garbage would hold up everything for 30 ms
+            release_code()
         if self._supervisor is not None and (status := self.daemon.summarize()):
             self._supervisor.report(status, has_reloaded=has_reloaded)
 
     def follow(self) -> None:
         """Follow what the watcher saw since it was asked last, if anything."""
         changed, touched = self.watcher.take()
+        self.note(touched)
         if changed is None or changed or touched:
             self.daemon.follow(changed, touched)
 

@@ -12,12 +12,12 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from refresher import policy
 from refresher.app.daemon_user import find_daemon_user
-from refresher.app.explanation import find_misnamed
-from refresher.app.targets import build_targets, compute_probe_intervals
+from refresher.app.targets import build_targets
+from refresher.config.drop_ins import find_misnamed
 from refresher.config.loader import LoadedConfiguration, load
 from refresher.config.models import Configuration
 from refresher.config.sources import LARGEST
@@ -27,7 +27,6 @@ from refresher.errors import PublishError, RefresherError
 from refresher.files import UnsuitableFileError, read_regular
 from refresher.observe import health
 from refresher.observe.daemon_health import DaemonHealth, examine_daemon
-from refresher.observe.exchanges import fetch_exchanges
 from refresher.observe.health import ArtifactHealth, TargetHealth
 from refresher.observe.remedies import REMEDIES, THIS_USER, choose_remedy
 from refresher.policy import State
@@ -44,7 +43,6 @@ from refresher.publishing.contents import (
 from refresher.publishing.directory import CredentialsDirectory
 from refresher.publishing.retirement import GRACE
 from refresher.settings.places import InvalidConfigurationError, Problem
-from refresher.settings.values import UnixSocket
 from refresher.tokens import UnreadableTokenError
 from refresher.users import DaemonUser
 
@@ -129,26 +127,10 @@ class Examination(NamedTuple):
         target = None if self.loaded is None else self.loaded.targets.get(name)
         return None if target is None else target.container_directory
 
-    def fetch_exchanges(self, daemon: DaemonHealth) -> tuple[dict[str, dict[str, Any]], str | None]:
-        """Return what the daemon knows of the identity of each target, by target, and why that is unknown if it is.
-
-        It is asked on a unix socket alone (`refresher.observe.exchanges`), and only where one runs that tries them.
-        """
-        if self.loaded is None or daemon.is_running is False or not compute_probe_intervals(self.loaded):
-            return {}, None
-        unknown, listen = "what Google answers is not known here", self.loaded.configuration.listen
-        if listen is None:
-            return {}, f"{unknown}: `listen` is off; set it to unix:PATH, or run `refresher wait --exchange`"
-        if not isinstance(listen, UnixSocket):
-            host = f"[{listen.host}]" if ":" in listen.host else listen.host
-            ask = f"curl http://{host}:{listen.port}/status.json"
-            return {}, f"{unknown}: any user could answer on TCP, so only a unix socket is asked; see {ask}"
-        if (found := fetch_exchanges(listen.path, daemon.pid)) is None:
-            who = "root or a member of `listen_group`"
-            fix = f"run this as {who}; else look for daemon.fault in its log, or run `refresher wait --exchange`"
-            return {}, f"{unknown}: the daemon can't be asked at unix:{listen.path}; {fix}"
-        targets = self.loaded.targets.items()
-        return {name: found[target.identity] for name, target in targets if target.identity in found}, None
+    def find_identity(self, name: str) -> str | None:
+        """Return the name of a target's identity; None if that is unknown."""
+        target = None if self.loaded is None else self.loaded.targets.get(name)
+        return None if target is None else target.identity
 
     def examine_daemon(self, verdicts: Sequence[TargetHealth], now: datetime) -> DaemonHealth:
         """Return what is known of the daemon that keeps these targets."""

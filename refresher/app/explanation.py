@@ -1,6 +1,5 @@
 """What a configuration means, target by target, and what is unwise or missing around it; changes nothing."""
 
-import os
 import re
 import shlex
 import stat
@@ -13,24 +12,23 @@ from pathlib import Path
 from typing import Any
 
 from refresher import policy
+from refresher.app.refresh_faults import find_daemon_uid, list_supplier_faults
 from refresher.app.targets import build_endpoints, compute_probe_intervals, get_provider, list_audiences, list_optional
-from refresher.config.drop_ins import SUFFIX
+from refresher.config.drop_ins import find_misnamed
 from refresher.config.loader import LoadedConfiguration
 from refresher.config.targets import ResolvedTarget
 from refresher.durations import format_duration
-from refresher.errors import ConfigurationError, KeysError, PublishError, RefresherError, SupplyError
-from refresher.files import read_state
-from refresher.google.trust import TRUST, list_file_faults
-from refresher.keys import registry
+from refresher.errors import ConfigurationError, PublishError, RefresherError
+from refresher.google.trust import list_file_faults
 from refresher.limits import USUAL_ACCESS_TOKEN_LIFE
-from refresher.observe.sockets import ListenError, check_address, is_loopback
+from refresher.observe.daemon_health import find_holder
+from refresher.observe.sockets import ListenError, check_address, find_occupant, is_loopback
 from refresher.publishing import retirement
 from refresher.publishing.artifacts import is_minted
-from refresher.publishing.lock import is_daemon_running
-from refresher.publishing.walk import LOCK
+from refresher.publishing.daemon_lock import is_daemon_running
+from refresher.publishing.space import check_root
 from refresher.resources import CREATOR_ROLE, Endpoints, compose_grant_command, own_principal
 from refresher.settings.values import TcpSocket
-from refresher.suppliers.interface import SupplierSettings
 
 _SCOPE = re.compile(
     r"https://(?:www\.googleapis\.com/auth/|mail\.google\.com/|www\.google\.com/|[a-z]+\.googleapis\.com/)"
@@ -142,30 +140,16 @@ def list_faults(loaded: LoadedConfiguration) -> Iterator[RefresherError]:
                     f"identities.{name}.scopes: {scope} is not a scope of Google's",
                     f"delete it; for a service there, publish an ID token: id_tokens: {{NAME: {{audience: {scope}}}}}",
                 )
-    lock = read_state(Path(loaded.configuration.directory_root) / LOCK)  # its owner is the daemon's user
+    user = find_daemon_uid(loaded)
     for name, settings in loaded.configuration.suppliers.items():
-        yield from list_supplier_faults(name, settings, None if lock is None else lock.uid)
+        yield from list_supplier_faults(name, settings, user)
     yield from _list_environment_faults(loaded)
-    yield from _list_listen_faults(loaded)
+    yield from list_listen_faults(loaded)
     yield from _list_excess(loaded)
     yield from find_misnamed(loaded.configuration.targets_directory).values()
     yield from list_unrecorded(loaded)
     with suppress(OSError, ValueError):
         yield from list_unwatched(len(loaded.targets), int(_MOST_WATCHES.read_text(encoding="ascii")))
-
-
-def keeps_from_renewing(fault: RefresherError) -> bool:
-    """Return whether the daemon, while there is this fault of `list_faults`, fails to supply or can't call Google."""
-    return isinstance(fault, (KeysError, SupplyError)) or fault.entry == TRUST
-
-
-def list_supplier_faults(name: str, settings: SupplierSettings, user: int | None) -> Iterator[RefresherError]:
-    """Return what is wrong with the files of a supplier, of this name; `user` is the daemon's, None for this one."""
-    if settings.keys_directory is not None:
-        yield from registry.list_faults(settings.keys_directory, user)
-    for key, path in settings.file_paths():
-        if not os.path.lexists(path):
-            yield SupplyError(f"suppliers.{name}.{key}: {path} does not exist", "create it, or correct the path")
 
 
 def list_unwatched(count: int, most: int) -> Iterator[RefresherError]:
@@ -176,6 +160,14 @@ def list_unwatched(count: int, most: int) -> Iterator[RefresherError]:
             "their directories is noticed within seconds, not at once",
             f"sysctl fs.inotify.max_user_watches={2 * count}",
         )
+
+
+def list_root_faults(loaded: LoadedConfiguration) -> Iterator[PublishError]:
+    """Return why nothing could be written below the root now; a daemon that runs finds that out itself."""
+    try:
+        check_root(Path(loaded.configuration.directory_root))
+    except PublishError as error:
+        yield error
 
 
 def list_unrecorded(loaded: LoadedConfiguration) -> Iterator[PublishError]:
@@ -216,15 +208,18 @@ def _name_few(names: list[str]) -> str:
     return f"{'target' if len(names) == 1 else 'targets'} {', '.join(names[:_FEW])}{more}"
 
 
-def _list_listen_faults(loaded: LoadedConfiguration) -> Iterator[RefresherError]:
+def list_listen_faults(loaded: LoadedConfiguration) -> Iterator[RefresherError]:
     """Return why `listen` can't be listened on, and whether more than this machine reaches it."""
     address, group = loaded.configuration.listen, loaded.configuration.listen_group
     if address is None:
         return
     root = Path(loaded.configuration.directory_root)
-    is_taken = root.exists() and is_daemon_running(root) is not False
+    is_running = root.exists() and is_daemon_running(root)
+    daemon = find_holder(root) if is_running else None
     try:
-        check_address(address, group, is_taken=is_taken)
+        check_address(address, group, is_taken=is_running is not False)
+        if daemon is not None or is_running is False:
+            yield from filter(None, [find_occupant(address, daemon)])
     except ListenError as error:
         yield error
     if isinstance(address, TcpSocket) and not is_loopback(address.host):
@@ -241,21 +236,6 @@ def _list_excess(loaded: LoadedConfiguration) -> Iterator[RefresherError]:
             f"{planned:.0f} exchanges a minute are to be expected, and STS allows all machines of a project {_QUOTA}",
             "spread the identities over pools in several projects, or set canary: off or a longer time",
         )
-
-
-def find_misnamed(directory: Path | None) -> dict[str, RefresherError]:
-    """Return a warning about each file in the drop-in directory that is not read for its ending, by its other part."""
-    try:
-        paths = [] if directory is None else sorted(directory.iterdir())
-    except OSError:
-        return {}
-    return {
-        path.stem: ConfigurationError(
-            f"{path} is not read: drop-ins are named NAME{SUFFIX}", f"rename it to {path.with_suffix(SUFFIX).name}"
-        )
-        for path in paths
-        if path.suffix.lower() in (".yml", ".json") and not path.name.startswith(".")
-    }
 
 
 def _explain_target(loaded: LoadedConfiguration, target: ResolvedTarget) -> dict[str, Any]:

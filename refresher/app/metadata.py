@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Self
 
 from refresher.clock import Clock
 from refresher.engine.daemon import Daemon
-from refresher.engine.reporter import Reporter, Severity
+from refresher.engine.events import Severity
+from refresher.engine.reporter import Reporter
 from refresher.errors import RefresherError
-from refresher.metadata.plan import EndpointPlan, HeldToken, ListenerHealth, ListenerState
+from refresher.metadata.plan import EndpointPlan, EndpointsHealth, HeldToken, ListenerHealth, ListenerState
 from refresher.tokens import AccessToken
 
 if TYPE_CHECKING:
@@ -54,6 +55,10 @@ class DaemonEndpoints:
     def get_health(self, name: str) -> ListenerHealth | None:
         """Return the health of a target's listener; None if it has none."""
         return None if self._endpoints is None else self._endpoints.get_health(name)
+
+    def describe(self) -> EndpointsHealth:
+        """Return the health of all endpoints."""
+        return EndpointsHealth() if self._endpoints is None else self._endpoints.describe()
 
     def find_token(self, name: str, plan: EndpointPlan) -> HeldToken | None:
         """Return the access token that is served for a target by its plan."""

@@ -15,14 +15,16 @@ from typing import TYPE_CHECKING, NamedTuple
 from refresher import __version__
 from refresher.app.explanation import list_faults
 from refresher.app.keys import list_trials
+from refresher.app.refresh_faults import keeps_from_renewing, list_refresh_faults
 from refresher.app.suppliers import Once, build_suppliers, open_workshop
-from refresher.app.targets import build_targets, compute_probe_intervals
+from refresher.app.targets import SharedFacts, build_targets, compute_probe_intervals
 from refresher.config.drop_ins import SUFFIX
 from refresher.config.loader import LoadedConfiguration, load, read_signature, rescan
-from refresher.engine.plan import Chain, Plan, Probe, Target
+from refresher.engine.plan import Plan, Probe, Target
 from refresher.engine.watcher import Watched
 from refresher.files import read_state
 from refresher.keys.registry import REGISTRY
+from refresher.observe.sockets import ListenError
 from refresher.resources import Impersonation
 from refresher.settings.places import InvalidConfigurationError, Problem
 from refresher.settings.values import Listen
@@ -30,6 +32,7 @@ from refresher.suppliers.interface import Supplier, Workshop
 
 if TYPE_CHECKING:
     from refresher.google.call import Response, Transport
+    from refresher.google.chain import GoogleChain
 
 _LOCAL_THREADS = 4
 """For suppliers without calls: more threads only wait for each other (the interpreter's lock, the disk's journal)."""
@@ -41,6 +44,8 @@ CANARY_AGENT = f"wif-refresher/{__version__} (canary)"
 _PROBE_SCOPE = "https://www.googleapis.com/auth/userinfo.email"
 _PROBE_LIFETIME = timedelta(seconds=1)
 """The shortest life of an access token that IAM Credentials grants."""
+_QUOTA_SCOPE = "https://www.googleapis.com/auth/iam"
+_QUOTA_LIFETIME = timedelta(minutes=1)
 
 
 def build_plan(
@@ -58,6 +63,7 @@ def build_plan(
     `targets` are those of the configuration if they are built already.
     """
     kinds = loaded.configuration.suppliers
+    local = frozenset(name for name, each in kinds.items() if each.is_local)
     return Plan(
         root=Path(loaded.configuration.directory_root),
         targets=build_targets(loaded) if targets is None else targets,
@@ -66,11 +72,13 @@ def build_plan(
         trials=tuple(list_trials(loaded, workshop)),
         probe=build_probe(workshop),
         probe_intervals=compute_probe_intervals(loaded),
-        threads={name: _LOCAL_THREADS if each.is_local else _REMOTE_THREADS for name, each in kinds.items()},
+        threads={name: _LOCAL_THREADS if name in local else _REMOTE_THREADS for name in kinds},
+        local=local,
         reserved=loaded.reserved_names,
         identities=frozenset(loaded.configuration.identities),
         complaints=_describe(loaded.drop_in_problems),
         list_warnings=partial(_list_warnings, loaded),
+        list_threats=partial(list_refresh_faults, loaded),
         is_reloaded=is_reloaded and not problems,
         refusal=_describe(problems),
         is_empty_fine=loaded.configuration.targets_directory is not None,
@@ -78,7 +86,10 @@ def build_plan(
 
 
 def _list_warnings(loaded: LoadedConfiguration) -> tuple[tuple[str, str], ...]:
-    return _describe(loaded.warnings) + tuple((each.problem, each.remedy) for each in list_faults(loaded))
+    """Return what is unwise; what keeps suppliers from renewing is looked for again and again, by `list_threats`."""
+    reported = (each for each in list_faults(loaded) if not keeps_from_renewing(each))
+    faults = (each for each in reported if not isinstance(each, ListenError))  # the server reports its own
+    return _describe(loaded.warnings) + tuple((each.problem, each.remedy) for each in faults)
 
 
 def _describe(problems: Iterable[Problem]) -> tuple[tuple[str, str], ...]:
@@ -99,15 +110,17 @@ class _NamedTransport:
         return self._transport.request(method, url, headers={**(headers or {}), "User-Agent": self._agent}, body=body)
 
 
-def build_chain(workshop: Workshop, transport: Callable[[], "Transport"] | None = None) -> Chain:
+def build_chain(workshop: Workshop, transport: Callable[[], "Transport"] | None = None) -> "GoogleChain":
     """Return what mints optional artifacts; with a transport of its own, what asks as a client would."""
     from refresher.google.chain import GoogleChain
+    from refresher.google.source_credentials import fetch_member
 
     return GoogleChain(
         transport=transport or workshop.transport,
         endpoints=workshop.endpoints,
         own=lambda credentials, now: workshop.open_credentials(credentials).access_token(now),
         names_quota_project=transport is not None,
+        worker=lambda path: fetch_member(path, workshop.transport(), metadata=workshop.endpoints.metadata),
     )
 
 
@@ -118,7 +131,10 @@ def build_probe(workshop: Workshop) -> Probe:
 
     def probe(way: Impersonation, subject_token: str, now: datetime) -> None:
         narrow = replace(way, scopes=(_PROBE_SCOPE,), lifetime=_PROBE_LIFETIME)
-        chain().access_token(narrow, chain().exchange(narrow, subject_token, now))
+        if way.quota_project is not None:  # the call that proves it needs a scope, and a token that still lives
+            narrow = replace(way, scopes=(_PROBE_SCOPE, _QUOTA_SCOPE), lifetime=_QUOTA_LIFETIME)
+        granted = chain().access_token(narrow, chain().exchange(narrow, subject_token, now))
+        chain().prove_quota_project(narrow, granted)
 
     return probe
 
@@ -141,6 +157,7 @@ class ConfiguredPlans:
         self._workshop = open_workshop(loaded)
         self._suppliers: Mapping[str, Supplier] | None = None
         self._targets: Mapping[str, Target] = {}
+        self._facts: SharedFacts | None = None
         self._seen = self._look()
         self._keys: object = None
 
@@ -172,8 +189,10 @@ class ConfiguredPlans:
         if self._suppliers is None or force or not is_same:
             self._workshop = open_workshop(self._loaded)
             self._suppliers = build_suppliers(self._loaded, self._workshop)
-        kept = (former, self._targets) if self._targets and keys == self._keys else (None, None)
-        self._targets = build_targets(self._loaded, *kept)
+        if self._facts is None or force or was is not now or keys != self._keys:
+            self._facts = SharedFacts(self._loaded)
+        kept = former if self._targets and keys == self._keys else None
+        self._targets = build_targets(self._loaded, kept, self._targets, self._facts)
         self._keys = keys
         problems = self._refused.problems if self._refused else ()
         is_other = (was is not now and was != now) or not _has_same_bodies(former, self._loaded)
@@ -186,7 +205,8 @@ class ConfiguredPlans:
     def watched(self) -> dict[Path, Watched]:
         """The directories of everything that the present plan comes from, and what matters there."""
         files = [*self._loaded.files, *(self._refused.files if self._refused else ())]
-        files += [directory / REGISTRY for directory in _list_keys_directories(self._loaded).values()]
+        for directory in _list_keys_directories(self._loaded).values():
+            files += [directory / REGISTRY, *_list_key_files(directory)]
         names: dict[Path, set[str]] = {}
         for file in files:
             names.setdefault(file.parent, set()).add(file.name)
@@ -231,8 +251,17 @@ def _read_key_states(loaded: LoadedConfiguration) -> dict[str, object]:
     found: dict[str, object] = {}
     for name, directory in _list_keys_directories(loaded).items():
         state = read_state(directory)
-        found[name] = read_state(directory / REGISTRY), None if state is None else (state.mode, state.uid)
+        about = None if state is None else (state.mode, state.uid)
+        found[name] = read_state(directory / REGISTRY), about, tuple(map(read_state, _list_key_files(directory)))
     return found
+
+
+def _list_key_files(directory: Path) -> list[Path]:
+    """Return the files of keys, whose mode and owner decide whether they may be used; none where they can't be seen."""
+    try:
+        return sorted(path for path in directory.iterdir() if path.suffix == ".pem")
+    except OSError:
+        return []
 
 
 def _list_keys_directories(loaded: LoadedConfiguration) -> dict[str, Path]:

@@ -5,6 +5,7 @@ The daemon is in `refresher.app.daemon`.
 
 import json
 import os
+import re
 import shlex
 import time
 from collections.abc import Callable, Collection
@@ -32,12 +33,14 @@ from refresher.files import read_state
 from refresher.observe.remedies import describe_retry
 from refresher.publishing.artifacts import CREDENTIALS, DESCRIPTIONS, TOKEN
 from refresher.publishing.contents import extract_token
-from refresher.publishing.lock import is_daemon_running
+from refresher.publishing.daemon_lock import is_daemon_running
 from refresher.publishing.walk import LOCK, InsecureDirectoryError
 from refresher.suppliers.interface import Workshop
 from refresher.tokens import UnreadableTokenError
 from refresher.users import DaemonUser
 
+_CODE = re.compile(r"([0-9a-f]+)-([0-9a-f]+) r-xp [0-9a-f]+ \S+ [1-9]\d* +/")
+"""A mapping of a file's code in proc(5), smaps."""
 _PROOF_THREADS = 16
 _LONGEST_PAUSE = 5.0
 """Seconds between two attempts to prove a target; the first pauses are shorter."""
@@ -194,10 +197,10 @@ def _prove(target: Target, workshop: Workshop) -> str:
     """Exchange a target's token and impersonate; return as whom it acts."""
     from refresher.google.google_auth import prove
 
-    way = target.impersonation
+    way, chain = target.impersonation, build_chain(workshop)
     if way.is_own:
-        chain = build_chain(workshop)
-        chain.access_token(way, chain.exchange(way, "", datetime.now(UTC)))
+        granted = chain.access_token(way, chain.exchange(way, "", datetime.now(UTC)))
+        chain.prove_quota_project(way, granted)
         return str(way.service_account)
     with suppress(PublishError, UnreadableTokenError):
         token = extract_token(target.directory.read((TOKEN, DESCRIPTIONS)))
@@ -205,7 +208,9 @@ def _prove(target: Target, workshop: Workshop) -> str:
             way = way.for_subject(token.unverified_claims.subject)
     document = json.loads(target.static[CREDENTIALS])
     way = replace(way, delegates=())  # the document goes no other way
-    return prove(document, way, token_path=target.directory.path / TOKEN, transport=workshop.transport())
+    granted = prove(document, way, token_path=target.directory.path / TOKEN, transport=workshop.transport())
+    chain.prove_quota_project(way, granted)
+    return way.service_account or "the federated principal itself"
 
 
 def share_heap() -> None:
@@ -214,6 +219,32 @@ def share_heap() -> None:
 
     with suppress(AttributeError):  # another C library than glibc has no such setting
         ctypes.CDLL(None).mallopt(-8, 1)  # M_ARENA_MAX
+
+
+def release_code(maps: Path = Path("/proc/self/smaps")) -> int:
+    """Unmap the code of programs and libraries from this process's memory, and return how many bytes of it there are.
+
+    Most of it is only used at the start (imports, self-tests of OpenSSL). What is used again is mapped again from the
+    page cache, at the next use. See MADV_DONTNEED in madvise(2); code that was changed in memory is left alone.
+    """
+    import ctypes
+
+    try:
+        lines = maps.read_text(encoding="utf-8", errors="replace").splitlines()
+        madvise = ctypes.CDLL(None).madvise
+    except (OSError, AttributeError):  # no /proc, or another C library
+        return 0
+    madvise.argtypes = ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int
+    released, bounds = 0, (0, 0)
+    for line in lines:
+        first, *rest = line.split()
+        if (found := _CODE.match(line)) is not None:
+            bounds = int(found[1], 16), int(found[2], 16)
+        elif not first.endswith(":"):
+            bounds = 0, 0
+        elif bounds[1] and first == "Private_Dirty:" and rest[0] == "0":
+            released += bounds[1] - bounds[0] if madvise(bounds[0], bounds[1] - bounds[0], 4) == 0 else 0
+    return released
 
 
 def forbid_core_dumps() -> None:

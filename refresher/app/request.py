@@ -110,7 +110,11 @@ def ask_daemon(
         RefusedRequestError: It does not work on this request.
         NotReadyError: It began, and did not end.
     """
-    with socket.socket(socket.AF_UNIX) as daemon:
+    try:
+        daemon = socket.socket(socket.AF_UNIX)
+    except OSError:  # no descriptors, no memory: for the work itself they may do, or it reports the lack
+        return None
+    with daemon:
         try:
             _connect(daemon, root, seconds)
             daemon.sendall(request.render())

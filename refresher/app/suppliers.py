@@ -13,7 +13,6 @@ from functools import partial
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Generic, TypeVar
-from urllib.request import getproxies_environment
 
 from refresher.app.targets import build_endpoints
 from refresher.config.loader import LoadedConfiguration
@@ -28,6 +27,15 @@ if TYPE_CHECKING:
     from refresher.google.transport import Limits
 
 T = TypeVar("T")
+
+
+def read_proxies() -> dict[str, str]:
+    """Return the proxies of the environment by scheme; without any, what reads them is not loaded (0.4 MiB)."""
+    if not any(name.lower().endswith("_proxy") for name in os.environ):
+        return {}
+    from urllib.request import getproxies_environment
+
+    return getproxies_environment()
 
 
 class CurrentTrust:
@@ -74,7 +82,7 @@ def open_workshop(loaded: LoadedConfiguration | None, *, limits: "Limits | None"
         from refresher.google.throttle import PacedTransport
         from refresher.google.transport import PooledTransport
 
-        proxies = getproxies_environment()
+        proxies = read_proxies()
         pooled = PooledTransport(ca_file=ca_file, ca_key=ca_key, limits=limits, proxies=proxies, variables=os.environ)
         return PacedTransport(pooled, time.monotonic)
 

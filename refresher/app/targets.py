@@ -6,28 +6,29 @@ that commands which mint nothing import none of them.
 
 import os
 import shlex
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar, cast
 
 from refresher import adc, environment, policy
+from refresher.config.drop_ins import NOTHING
 from refresher.config.loader import LoadedConfiguration
 from refresher.config.targets import ResolvedTarget
-from refresher.engine.artifacts import TargetFacts, build_static, compute_request, name_variables
+from refresher.engine.artifacts import StaticArtifacts, TargetFacts, name_variables
 from refresher.engine.plan import MintedArtifact, Target
 from refresher.errors import KeysError
 from refresher.keys.registry import published_key_ids
-from refresher.metadata.plan import EndpointPlan, Facts, Wanted
 from refresher.publishing.artifacts import ACCESS_TOKEN, ARTIFACTS, DESCRIPTIONS, TOKEN, get_row, sort_for_writing
 from refresher.publishing.atomic import Ownership
-from refresher.publishing.directory import CredentialsDirectory
-from refresher.publishing.record import TargetRecord, compute_fingerprint
+from refresher.publishing.directory import CredentialsDirectory, TargetRecord, compute_fingerprint
 from refresher.resources import CLOUD_PLATFORM_SCOPE, Endpoints, Impersonation, WorkloadIdentityProvider
-from refresher.settings.fields import OWN_NAMESPACE
 from refresher.suppliers.interface import SupplierContext, SupplierSettings
 from refresher.tokens import JWT_TYPE, ExpectedClaims
 
+H = TypeVar("H", bound=Hashable)
+_NO_TARGETS: Mapping[str, ResolvedTarget] = {}
 _OPAQUE = ExpectedClaims(is_jwt=False)
 """Of the access token that leads a directory without a pool."""
 
@@ -75,7 +76,10 @@ def read_options(target: ResolvedTarget) -> dict[str, dict[str, object]]:
 
 
 def build_targets(
-    loaded: LoadedConfiguration, former: LoadedConfiguration | None = None, built: Mapping[str, Target] | None = None
+    loaded: LoadedConfiguration,
+    former: LoadedConfiguration | None = None,
+    built: Mapping[str, Target] | None = None,
+    facts: "SharedFacts | None" = None,
 ) -> dict[str, Target]:
     """Return the engine's targets of a configuration, by name; of the world it reads only the published key ids.
 
@@ -83,16 +87,15 @@ def build_targets(
         loaded: The configuration.
         former: An earlier load, after which no keys directory has changed.
         built: Its targets; those that are configured by the same objects are not built again.
+        facts: What the targets of that load have in common, if its configuration is the same.
     """
-    facts, is_shared = _SharedFacts(loaded), _has_several_identities(loaded)
-    former_targets: Mapping[str, ResolvedTarget] = {}
+    facts, is_shared, former_targets = facts or SharedFacts(loaded), _has_several_identities(loaded), _NO_TARGETS
     is_like = former is not None and former.configuration is loaded.configuration
     if former is not None and is_like and _has_several_identities(former) is is_shared:
         former_targets = former.targets
-    known = built or {}
     return {
-        name: known[name]
-        if former_targets.get(name) is target and name in known
+        name: built[name]
+        if built and former_targets.get(name) is target and name in built
         else _build_target(loaded, target, facts, is_root_shared=is_shared)
         for name, target in loaded.targets.items()
     }
@@ -114,15 +117,26 @@ class _SupplierFacts(NamedTuple):
     jwks_command: str | None
 
 
-class _SharedFacts:
-    """What many targets have in common, each worked out once: ten thousand copies would fill memory."""
+class SharedFacts:
+    """What many targets have in common, each worked out once: ten thousand copies would fill memory.
+
+    It holds as long as the configuration is the same and no key has changed.
+    """
 
     def __init__(self, loaded: LoadedConfiguration) -> None:
+        self._values: dict[Hashable, Hashable] = {}
+        self.loaded = loaded._replace(own={}, scanned=NOTHING, targets={}, warnings=())
         self.endpoints = build_endpoints(loaded)
         self.root = Path(loaded.configuration.directory_root)
         self.suppliers = {
             name: self._collect(loaded, name, settings) for name, settings in loaded.configuration.suppliers.items()
         }
+        found = (None, *self.suppliers)  # None for targets without a pool
+        self.collectors = {each: partial(_collect_facts, self, self.suppliers.get(each or "")) for each in found}
+
+    def share(self, value: H) -> H:
+        """Return an equal value of another target, if one has it."""
+        return cast("H", self._values.setdefault(value, value))
 
     @staticmethod
     def _collect(loaded: LoadedConfiguration, name: str, settings: SupplierSettings) -> _SupplierFacts:
@@ -138,7 +152,7 @@ class _SharedFacts:
 
 
 def _build_target(
-    loaded: LoadedConfiguration, target: ResolvedTarget, facts: _SharedFacts, *, is_root_shared: bool
+    loaded: LoadedConfiguration, target: ResolvedTarget, facts: SharedFacts, *, is_root_shared: bool
 ) -> Target:
     identity = loaded.get_identity(target)
     name = loaded.get_supplier_name(identity)
@@ -147,18 +161,7 @@ def _build_target(
     token_type = JWT_TYPE if supplier is None else supplier.settings.token_type
     leading = ACCESS_TOKEN if supplier is None else TOKEN
     options = {artifact: asked for artifact, asked in read_options(target).items() if artifact != leading}
-    document = None
-    if provider is not None:
-        document = adc.adc_document(
-            provider=provider,
-            token_path=f"{target.container_directory.rstrip('/')}/{TOKEN}",
-            service_account=identity.service_account,
-            lifetime=identity.lifetime,
-            quota_project=identity.quota_project,
-            endpoints=facts.endpoints,
-            subject_token_type=token_type,
-        )
-    static = build_static(options, TargetFacts(document, build_variables(loaded, target), target.container_directory))
+    static = StaticArtifacts(options, facts.collectors[name], target, has_pool=supplier is not None)
     expected, source = _OPAQUE, None
     if supplier is not None:
         expected = supplier.settings.expect_claims(identity.subject, supplier.audiences, supplier.key_ids)
@@ -173,13 +176,18 @@ def _build_target(
         subject_token_type=token_type,
         service_account=identity.service_account,
         delegates=identity.delegates,
-        scopes=identity.scopes or (CLOUD_PLATFORM_SCOPE,),
+        scopes=facts.share(identity.scopes or (CLOUD_PLATFORM_SCOPE,)),
         lifetime=identity.lifetime,
         credentials=identity.credentials,
         quota_project=identity.quota_project,
         token_path=None if supplier is None else str(target.directory / TOKEN),
         jwks_command=None if supplier is None else supplier.jwks_command,
     )
+    endpoint = None
+    if target.metadata is not None:
+        from refresher.app.endpoint_plans import build_endpoint
+
+        endpoint = build_endpoint(loaded, target, way, fingerprint)
     return Target(
         name=target.name,
         supplier=name,
@@ -193,9 +201,9 @@ def _build_target(
         directory=CredentialsDirectory(
             root=facts.root,
             name=target.name,
-            ownership=Ownership(uid=target.uid, gid=target.gid, mode=target.mode),
+            ownership=facts.share(Ownership(uid=target.uid, gid=target.gid, mode=target.mode)),
             random_name=_random_name,
-            artifacts=tuple(sort_for_writing({*static, DESCRIPTIONS, leading, *options})),
+            artifacts=facts.share(tuple(sort_for_writing({*static, DESCRIPTIONS, leading, *options}))),
             is_root_shared=is_root_shared,
         ),
         record=TargetRecord(target.name, target.identity, fingerprint),
@@ -206,29 +214,24 @@ def _build_target(
             for artifact, asked in options.items()
             if get_row(artifact).origin == "minted"
         ),
-        metadata=build_endpoint(loaded, target, way, fingerprint),
+        metadata=endpoint,
     )
 
 
-def build_endpoint(
-    loaded: LoadedConfiguration, target: ResolvedTarget, way: Impersonation, fingerprint: str
-) -> EndpointPlan | None:
-    """Return what the metadata endpoint of a target is to be; None if it has none."""
-    settings = target.metadata
-    if settings is None or way.service_account is None:
-        return None
-    request = compute_request(MintedArtifact(name=ACCESS_TOKEN), way)
-    return EndpointPlan(
-        facts=Facts(
-            name=target.name,
-            email=way.service_account,
-            scopes=way.scopes,
-            project=loaded.configuration.project,
-            universe_domain=loaded.configuration.google.universe_domain,
-        ),
-        wanted=Wanted("" if settings.netns == OWN_NAMESPACE else settings.netns, settings.port, settings.link_local),
-        minted_for=f"{target.identity} {fingerprint} {request}",
-    )
+def _collect_facts(facts: SharedFacts, supplier: _SupplierFacts | None, target: ResolvedTarget) -> TargetFacts:
+    """Return what the static artifacts of a target are built from."""
+    document, identity = None, facts.loaded.get_identity(target)
+    if supplier is not None:
+        document = adc.adc_document(
+            provider=supplier.provider,
+            token_path=f"{target.container_directory.rstrip('/')}/{TOKEN}",
+            service_account=identity.service_account,
+            lifetime=identity.lifetime,
+            quota_project=identity.quota_project,
+            endpoints=facts.endpoints,
+            subject_token_type=supplier.settings.token_type,
+        )
+    return TargetFacts(document, build_variables(facts.loaded, target), target.container_directory)
 
 
 def compose_jwks_command(loaded: LoadedConfiguration, supplier: str) -> str | None:

@@ -40,6 +40,8 @@ _ISSUED = re.compile(r"issued at ([0-9]{10,13})\b")
 _DIGITS = 10
 """Of a time in seconds, until 2286."""
 _UNPARSED = "E9"
+OF_TIMES = ("E7",)
+"""Entries of refusals for the times of a token, which a wrong clock of this machine causes."""
 
 HTML_PAGE = "an HTML page"
 """How the message of an error begins that is a page for people, which no API sends; followed by its title."""
@@ -92,6 +94,14 @@ def read_entries() -> tuple[Entry, ...]:
 def get_entry(name: str) -> Entry | None:
     """Return the entry of this name; None for none, as for a failure that is not recognised."""
     return next((entry for entry in read_entries() if entry.name == name), None)
+
+
+def get_remedy(name: str) -> str:
+    """Return the remedy of the entry of this name, for a failure that a message does not show."""
+    entry = get_entry(name)
+    if entry is None:
+        raise LookupError(name)
+    return compose_remedy(entry, "")
 
 
 def recognise_message(message: str) -> Entry | None:

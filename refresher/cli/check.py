@@ -6,10 +6,15 @@ from typing import Any
 
 import click
 
-from refresher.app.explanation import explain, keeps_from_renewing, list_faults
+from refresher.app.explanation import explain, list_faults, list_root_faults
+from refresher.app.refresh_faults import keeps_from_renewing
 from refresher.cli.command import clean, config_option, declare, json_option, load_configuration, print_warnings
 from refresher.resources import CREATOR_ROLE
 
+_NOT_FINE = (
+    "the configuration is valid, but the daemon can't refresh tokens before what the warnings name is fixed; the exit "
+    "status judges the configuration alone"
+)
 _FEW = 3
 """Identities that a line names."""
 _ENVIRONMENTS = {"metadata": "the metadata endpoint", "both": "the files and the metadata endpoint"}
@@ -21,12 +26,13 @@ _ENVIRONMENTS = {"metadata": "the metadata endpoint", "both": "the files and the
 def command(config: Path, *, as_json: bool) -> None:
     """Check the configuration, report every mistake at once, and explain what it means.
 
-    Warnings go to standard error and do not change the exit status. The last line is only `fine` if none of them keeps
-    the daemon from renewing tokens.
+    Warnings go to standard error and do not change the exit status, which judges the configuration alone. The last line
+    is only `fine` if none of them keeps the daemon from refreshing tokens.
     """
     loaded = load_configuration(config, strict=True)
-    faults = list(list_faults(loaded))
-    warnings = [*loaded.warnings, *faults]
+    unwritable = list(list_root_faults(loaded))
+    faults = [*unwritable, *list_faults(loaded)]
+    warnings = list(dict.fromkeys(str(each) for each in (*loaded.warnings, *faults)))
     print_warnings(warnings)
     explained = explain(loaded)
     if as_json:
@@ -49,8 +55,8 @@ def command(config: Path, *, as_json: bool) -> None:
     lines += [line for grants in explained["worker"] for line in _describe_grants(grants)]
     counts = [(len(targets), "target"), (len(warnings), "warning")]
     counted = [f"{count} {noun}{'' if count == 1 else 's'}" for count, noun in counts if count or noun == "target"]
-    is_fine = not any(map(keeps_from_renewing, faults))
-    note = "" if is_fine else ": the daemon can't renew tokens before what is reported above is fixed"
+    is_fine = not unwritable and not any(map(keeps_from_renewing, faults))
+    note = "" if is_fine else f": {_NOT_FINE}"
     lines.append(f"{config}: {'fine' if is_fine else 'not fine'}, {', '.join(counted)}{note}")
     click.echo(clean("\n".join(lines)))
 

@@ -69,7 +69,7 @@ def command(directory: Path, tool: str | None, *, strict: bool, **settings: Any)
 
 def require_emulator() -> None:
     """Check that the emulator's libraries are installed; a `UsageError` shows which are not."""
-    names = ("cel_expr_python", "google_crc32c", "httptools", "jwt", "rich", "uvicorn")
+    names = ("refresher.emulator", "cel_expr_python", "google_crc32c", "httptools", "jwt", "rich", "uvicorn")
     missing = [name for name in names if find_spec(name) is None]
     if missing:
         raise UsageError(

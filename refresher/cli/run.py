@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from refresher.cli.command import PATH, Duration, collect_garbage, config_option, configure_logs, declare
-from refresher.metadata.plan import HELPER_SOCKET
+from refresher.metadata.wanted import HELPER_SOCKET
 
 
 @declare("run", example="refresher run --config /etc/refresher/refresher.yaml")

@@ -8,12 +8,16 @@ from typing import Any
 import click
 
 from refresher.app.examination import advise_about_daemon, open_examination
+from refresher.app.refresh_faults import Failure, ask_daemon, list_failures, list_refresh_faults
 from refresher.cli.command import clean, config_option, declare, json_option, print_note, print_warnings
 from refresher.observe.daemon_health import DaemonHealth
 from refresher.observe.holders import find_holders
 from refresher.observe.report import as_report
+from refresher.publishing.artifacts import is_minted
 
 _COLOURS = {"fresh": "green", "due": "yellow"}
+_UNMINTED = ("absent", "overdue", "expired")
+"""States of an artifact that is not minted, for which a refusal of its identity is the reason."""
 
 
 @declare("status", example="refresher status --config refresher.yaml --json")
@@ -40,20 +44,36 @@ def command(config: Path, *, as_json: bool) -> None:
         is_empty_fine=found.is_empty_fine,
         problems=() if found.since else problems,
     )
-    exchanges, unasked = found.fetch_exchanges(daemon)
+    view, unasked = ask_daemon(found.loaded, daemon)
+    failing = {each["target"]: each for each in reversed(view.failing)}  # of a target, the token's job stands first
     for target in report["targets"]:
-        target["exchange"] = exchanges.get(target["name"])
+        identity = found.find_identity(target["name"])
+        target["exchange"] = None if identity is None else view.exchanges.get(identity)
+        target["refresh"] = failing.get(target["name"])
+        target["endpoint"] = view.endpoints.get(target["name"])
+    faults = [] if found.loaded is None else list_refresh_faults(found.loaded)
     if as_json:
         refused = found.since and {"since": f"{found.since:%FT%TZ}", "problems": problems}
-        click.echo(json.dumps({**report, "retiring": list(found.retiring), "refused": refused}, indent=2))
+        shown = [{"problem": each.problem, "remedy": each.remedy} for each in faults]
+        more = {"retiring": list(found.retiring), "refused": refused, "faults": shown}
+        click.echo(json.dumps({**report, **more}, indent=2))
     else:
-        _print(report, daemon)
+        known = {each["name"]: each["exchange"]["remedy"] for each in report["targets"] if _is_refused(each)}
+        _print(report, daemon, list_failures(view.failing, faults, known))
     if unasked is not None:
         print_note(unasked)
+    if found.loaded is not None:
+        if found.loaded.configuration.google.emulator:
+            print_note("google.emulator is true: what is accepted may be by another server than Google's")
+        if found.loaded.configuration.listen is not None:
+            from refresher.app.explanation import list_listen_faults
+            from refresher.observe.sockets import ListenError
+
+            print_warnings(each for each in list_listen_faults(found.loaded) if isinstance(each, ListenError))
     print_warnings(find_holders({found.root / name: found.find_container_directory(name) for name in found.names}))
 
 
-def _print(report: dict[str, Any], daemon: DaemonHealth) -> None:
+def _print(report: dict[str, Any], daemon: DaemonHealth, failures: list[Failure]) -> None:
     targets = report["targets"]
     width = max((len(target["name"]) for target in targets), default=0)
     for target in targets:
@@ -65,6 +85,10 @@ def _print(report: dict[str, Any], daemon: DaemonHealth) -> None:
         # without a good token no artifact can be good: its own problem is the cause
         failing = [target] if target["problem"] else [each for each in target["artifacts"] if each["problem"]]
         if _is_refused(target):
+            failing = [each for each in failing if each["state"] not in _UNMINTED or not is_minted(each["name"])]
+        if target["endpoint"] and target["endpoint"]["problem"]:
+            failing.append(target["endpoint"])
+        if _is_refused(target):
             failing.append(target["exchange"])
         causes = [f"cause: {each['cause']}" for each in failing if each.get("cause")]
         if _is_refused(target):
@@ -75,7 +99,10 @@ def _print(report: dict[str, Any], daemon: DaemonHealth) -> None:
     click.echo(clean(daemon.description))
     if daemon.problem is not None:
         click.echo(f"{click.style('warning:', fg='red')} {clean(daemon.problem)}\n  remedy: {daemon.remedy}")
-    click.echo("ready" if report["ready"] else "not ready")
+    for failure in failures:
+        click.echo(f"{click.style('warning:', fg='red')} {clean(str(failure))}")
+    note = ", but not refreshed: see the warnings" if report["ready"] and (failures or daemon.problem) else ""
+    click.echo(f"{'ready' if report['ready'] else 'not ready'}{note}")
 
 
 def _is_refused(target: dict[str, Any]) -> bool:

@@ -197,7 +197,7 @@ def _check_isolation(configuration: Configuration) -> Iterator[Problem]:
             if other is not None and not identity.shared_identity and name not in reported:
                 reported.add(name)
                 clause = f"has the same subject as {other} and another service account: Google lets each act as both"
-                remedy = "configure a subject of its own for each, or accept it with shared_identity: true on both"
+                remedy = "configure a subject of its own for each, or set shared_identity: true in both identities"
                 yield identity.problem(clause, remedy)
 
 

@@ -7,6 +7,7 @@ only when their state changed, and may come and go during the scan.
 
 import os
 from collections.abc import Collection, Mapping
+from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -14,6 +15,7 @@ from refresher.config.document import read_document
 from refresher.config.models import Configuration, TargetSettings
 from refresher.config.sources import UnusableFileError, check_trusted, read_trusted
 from refresher.config.targets import ResolvedTarget, TargetResolver, read_open_mode
+from refresher.errors import ConfigurationError, RefresherError
 from refresher.files import FileState, open_directory, read_state
 from refresher.settings.fields import NAME_REMEDY, OWN_NAMESPACE, is_name
 from refresher.settings.places import Problem, sort_problems
@@ -234,6 +236,21 @@ def _list_names(descriptor: int) -> tuple[list[str], dict[str, FileState | None]
 def _without_entries(status: os.stat_result) -> FileState:
     """Return a directory's state without what changes as entries come and go."""
     return FileState.from_stat(status)._replace(changed_ns=0, size=0)
+
+
+def find_misnamed(directory: Path | None) -> dict[str, RefresherError]:
+    """Return a warning about each file in the drop-in directory that is not read for its ending, by its other part."""
+    try:
+        paths = [] if directory is None else sorted(directory.iterdir())
+    except OSError:
+        return {}
+    return {
+        path.stem: ConfigurationError(
+            f"{path} is not read: drop-ins are named NAME{SUFFIX}", f"rename it to {path.with_suffix(SUFFIX).name}"
+        )
+        for path in paths
+        if path.suffix.lower() in (".yml", ".json") and not path.name.startswith(".")
+    }
 
 
 def _read(descriptor: int, path: str, name: str, before: DropIn | None, daemon: int | None) -> DropIn | None:

@@ -86,8 +86,10 @@ class TargetResolver:
         self._seen: dict[str, str] = {}
         self._readers: dict[tuple[int, bool], dict[str, str]] = {}
         self._namespaces: dict[str, ResolvedTarget] = {}
-        for target in earlier:
-            self._remember(target)
+        for target in earlier:  # of a large fleet, at each drop-in: only what decides is looked at
+            self._seen.setdefault(target.identity, target.name)
+            if target.mode & stat.S_IRGRP or target.metadata is not None:
+                self._remember(target)
 
     def resolve(self, name: str, settings: TargetSettings, found: list[Problem]) -> ResolvedTarget | None:
         """Return a target; None if something was found wrong with it before, or is found and added now."""
@@ -140,7 +142,7 @@ class TargetResolver:
         other = next((name for each in readers for whose, name in each.items() if whose != target.identity), None)
         if other is not None:
             clause = f"can be read by group {group}, which can also read target {other} of another identity"
-            remedy = "use one group for each identity's targets, or accept it with shared_identity: true on both"
+            remedy = "use one group for each identity's targets, or set shared_identity: true in both identities"
             found.append(settings.problem(clause, remedy))
 
     def _check_namespace(self, target: ResolvedTarget, settings: TargetSettings) -> Iterator[Problem]:

@@ -23,7 +23,7 @@ from refresher.files import UnsuitableFileError, explain_failure, read_regular
 from refresher.text import blank_secrets
 
 _LIBRARIES = ("apscheduler", "click", "cryptography", "google-auth", "pydantic", "pyyaml", "urllib3")
-_COMMANDS = {"check.txt": ("check",), "status.json": ("status", "--json")}
+_COMMANDS = {"check": ("check",), "status": ("status", "--json")}
 _SECONDS = 60.0
 _LARGEST_LOG = 16 * 1024 * 1024
 
@@ -31,7 +31,14 @@ _LARGEST_LOG = 16 * 1024 * 1024
 def write_bundle(path: Path, report: Mapping[str, Any], *, config: Path, log: Path | None) -> None:
     """Write the archive, a new file that its owner alone can read; a `UsageError` if that or the log is impossible."""
     files = {"doctor.json": json.dumps(report, indent=2), "versions.json": json.dumps(_list_versions(), indent=2)}
-    files |= {name: _run(arguments, config) for name, arguments in _COMMANDS.items()}
+    for name, arguments in _COMMANDS.items():
+        printed, warned = _run(arguments, config)
+        # what a program parses has the warnings next to it
+        files |= (
+            {f"{name}.json": printed, f"{name}.txt": warned}
+            if "--json" in arguments
+            else {f"{name}.txt": printed + warned}
+        )
     if log is not None:
         try:
             files["log.txt"] = read_regular(log, most=_LARGEST_LOG)[0].decode(errors="replace")
@@ -60,8 +67,8 @@ def _list_versions() -> dict[str, str]:
     return found
 
 
-def _run(arguments: tuple[str, ...], config: Path) -> str:
-    """Return what another of our commands prints, on both streams."""
+def _run(arguments: tuple[str, ...], config: Path) -> tuple[str, str]:
+    """Return what another of our commands prints, on standard output and on standard error."""
     try:
         done = subprocess.run(  # noqa: S603 - our own program
             [sys.executable, "-m", "refresher", arguments[0], "--config", str(config), *arguments[1:]],
@@ -73,5 +80,5 @@ def _run(arguments: tuple[str, ...], config: Path) -> str:
             check=False,
         )
     except (OSError, subprocess.TimeoutExpired) as error:
-        return f"it could not be run: {type(error).__name__}\n"
-    return f"{done.stdout}{done.stderr}"
+        return "", f"it could not be run: {type(error).__name__}\n"
+    return done.stdout, done.stderr

@@ -10,7 +10,7 @@ from refresher.doctor.diagnosis import Finding
 from refresher.doctor.facts import Facts
 from refresher.doctor.links import cloud, host, inside, supply
 
-CONFIGURATION, DAEMON, WORKER = "configuration", "daemon", "worker"
+CONFIGURATION, DAEMON, WORKER, GRANTS = "configuration", "daemon", "worker", "grants"
 """Links of the whole worker, not of one target."""
 
 
@@ -39,8 +39,16 @@ LINKS = (
     Link(inside.NETWORK, inside.judge_network, without_pool=False),
     Link(inside.METADATA, inside.judge_metadata),
 )
-_FILE = [link.name for link in LINKS].index(host.FILE)
-NAMES = (CONFIGURATION, *(link.name for link in LINKS[:_FILE]), DAEMON, *(link.name for link in LINKS[_FILE:]), WORKER)
+_OF_TARGETS = [link.name for link in LINKS]
+_FILE = _OF_TARGETS.index(host.FILE)
+NAMES = (
+    CONFIGURATION,
+    *_OF_TARGETS[:_FILE],
+    DAEMON,
+    *_OF_TARGETS[_FILE:],
+    WORKER,
+    GRANTS,
+)
 """All links, in their order: a cause stands before its effects."""
 
 

@@ -6,7 +6,8 @@ from pathlib import Path
 from queue import Empty, Queue
 from threading import Thread
 
-from refresher.app.explanation import keeps_from_renewing, list_faults
+from refresher.app.explanation import list_faults
+from refresher.app.refresh_faults import keeps_from_renewing
 from refresher.app.targets import build_endpoints
 from refresher.config.loader import LoadedConfiguration, load
 from refresher.doctor.chain import CONFIGURATION

@@ -21,9 +21,10 @@ from refresher.doctor.sight import Sight, Thing, parse_reach, parse_thing
 from refresher.errors import PublishError, UsageError
 from refresher.files import UnsuitableFileError, read_regular
 from refresher.observe.holders import Mount
-from refresher.publishing.record import read_record
+from refresher.publishing.directory import read_record
 from refresher.text import escape
 from refresher.tokens import MAXIMUM_SIZE
+from refresher.users import recommend_root
 
 _INSIDE = Path(__file__).with_name("inside.py")
 
@@ -107,7 +108,7 @@ def _run(request: Mapping[str, object], process: Process) -> bytes | None:
         )
     except OSError as error:
         problem = f"the interpreter {sys.executable} cannot be started: {os.strerror(error.errno or 0)}"
-        raise UsageError(problem, "run this command as root") from None
+        raise UsageError(problem, "install the interpreter again, or run this command with another one") from None
     output, has_ended = b"", False
     try:
         with suppress(BrokenPipeError):
@@ -135,7 +136,7 @@ def parse_output(output: bytes, seen: Sight, names: list[str], paths: list[str])
         document = json.loads(output)
         if "failure" in document:
             problem = escape(str(document["failure"]))
-            raise UsageError(f"the container can't be entered: {problem}", "run this command as root, on its host")
+            raise UsageError(f"the container can't be entered: {problem}", f"{recommend_root()}, on its host")
         files, seen_paths = document["files"], document["paths"]
         return replace(
             seen,

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from refresher.errors import UsageError
 from refresher.observe.holders import Mount, find_whole_root, read_mounts
+from refresher.users import recommend_root
 
 _LARGEST = 2 * 1024 * 1024
 _LONGEST_VALUE = 4096
@@ -76,7 +77,7 @@ def open_process(pid: int) -> Iterator[Process]:
         except ProcessLookupError:
             raise UsageError(f"there is no process {pid}", "use the id of a process in the container") from None
         except (PermissionError, FileNotFoundError):
-            raise UsageError(f"process {pid} can't be looked into by this user", "run this command as root") from None
+            raise UsageError(f"process {pid} can't be looked into by this user", recommend_root()) from None
         except (LookupError, ValueError, OSError):
             problem = f"process {pid} can't be looked into"
             raise UsageError(problem, "use a process that runs in the container") from None

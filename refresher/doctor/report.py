@@ -13,11 +13,12 @@ from refresher.app.examination import Examination
 from refresher.app.suppliers import Once, open_workshop
 from refresher.app.targets import build_targets, build_variables
 from refresher.config.loader import LoadedConfiguration
-from refresher.doctor.chain import CONFIGURATION, DAEMON, NAMES, WORKER, walk
+from refresher.doctor.chain import CONFIGURATION, DAEMON, GRANTS, NAMES, WORKER, walk
 from refresher.doctor.configuration import check_configuration, list_notes, load_in_time, report_problem
 from refresher.doctor.container import describe_published, identify, look
 from refresher.doctor.diagnosis import Finding, State, skip
 from refresher.doctor.facts import Facts, Trial
+from refresher.doctor.grants import check_grants
 from refresher.doctor.process import Process, open_process
 from refresher.doctor.rights import check_rights
 from refresher.doctor.sight import Sight, Thing
@@ -115,7 +116,7 @@ def check_up(request: Request) -> Report:
     facts = tuple(checkup.gather())
     return Report(
         checked_at=now,
-        worker=(*checkup.check_configuration(), checkup.check_daemon(facts), *checkup.check_worker()),
+        worker=(*checkup.check_configuration(), checkup.check_daemon(facts), *checkup.check_worker(facts)),
         targets={each.target.name: walk(each) for each in facts},
         notes=tuple(list_notes(loaded)),
     )
@@ -153,11 +154,13 @@ class _CheckUp:
         state = State.UNKNOWN if daemon.is_running is None else State.OK
         return Finding(link=DAEMON, state=state, evidence=daemon.description)
 
-    def check_worker(self) -> Iterator[Finding]:
-        """Return what is found about the worker's own rights."""
+    def check_worker(self, facts: Sequence[Facts]) -> Iterator[Finding]:
+        """Return what is found about the worker's own rights, and about those on the users' accounts."""
         if self._request.is_offline:
-            return iter((skip(WORKER, OFFLINE),))
-        return check_rights(self._loaded, self._workshop, self._targets.values())
+            yield from (skip(name, OFFLINE) for name in (WORKER, GRANTS))
+            return
+        yield from check_rights(self._loaded, self._workshop, self._targets.values())
+        yield from check_grants(self._loaded, self._workshop, facts)
 
     def gather(self) -> Iterator[Facts]:
         """Return the facts of each target."""

@@ -41,9 +41,9 @@ def check_rights(loaded: LoadedConfiguration, workshop: Workshop, targets: Itera
     if not accounts:
         yield skip(LINK, "no target has a service account that only federation should reach")
         return
-    for credentials in _list_credentials(loaded):
+    for credentials in list_credentials(loaded):
         caller = own_principal(credentials)
-        own = attempt(partial(_fetch_own, workshop, credentials))
+        own = attempt(partial(fetch_own, workshop, credentials))
         if own.result is None:
             problem = own.error.problem if own.error else ""
             yield _unknown(f"what {caller} may do is not known: {problem}")
@@ -52,14 +52,15 @@ def check_rights(loaded: LoadedConfiguration, workshop: Workshop, targets: Itera
             server = MetadataServer(transport=workshop.transport(), origin=workshop.endpoints.metadata)
             email = attempt(server.fetch_email).result
             caller = caller if email is None else f"serviceAccount:{email}"
-        yield _judge(caller, _ask(loaded, workshop, own.result, accounts), len(accounts))
+        yield _judge(caller, _ask(workshop, own.result, accounts), len(accounts))
 
 
-def _fetch_own(workshop: Workshop, credentials: Path | None) -> AccessToken:
+def fetch_own(workshop: Workshop, credentials: Path | None) -> AccessToken:
+    """Return an access token of the worker's own, of the metadata server (None) or of a file."""
     return workshop.open_credentials(credentials).access_token(datetime.now(UTC))
 
 
-def _list_credentials(loaded: LoadedConfiguration) -> list[Path | None]:
+def list_credentials(loaded: LoadedConfiguration) -> list[Path | None]:
     """Return the worker's own credentials: the metadata server's (None), and each file of the configuration."""
     configuration = loaded.configuration
     entries = (*configuration.suppliers.values(), *configuration.identities.values())
@@ -67,12 +68,9 @@ def _list_credentials(loaded: LoadedConfiguration) -> list[Path | None]:
     return [None, *sorted({path for path in files if isinstance(path, Path)})]
 
 
-def _ask(
-    loaded: LoadedConfiguration, workshop: Workshop, own: AccessToken, accounts: list[str]
-) -> dict[str, list[str] | str]:
+def _ask(workshop: Workshop, own: AccessToken, accounts: list[str]) -> dict[str, list[str] | str]:
     """Return the permissions that the caller has on each account, or why that is not known."""
-    google, endpoints = loaded.configuration.google, workshop.endpoints
-    origin = endpoints.iam_credentials if google.emulator else f"https://iam.{endpoints.universe_domain}"
+    origin = workshop.endpoints.api_origin("iam")
 
     def ask(account: str) -> list[str] | str:
         call = Call(
@@ -103,9 +101,8 @@ def _judge(caller: str, answers: dict[str, list[str] | str], count: int) -> Find
             LINK,
             "worker-creator",
             f"{caller} has {', '.join(permissions)} on {account}{more}",
-            {"caller": caller, "account": named},
-            stage=ExitStatus.DONE,
-            state=State.WARNING,
+            {"caller": caller, "account": named, "service_account": account},
+            stage=ExitStatus.EXCHANGE,
         )
     if unknown:
         account, problem = next(iter(unknown.items()))

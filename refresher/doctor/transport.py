@@ -2,17 +2,14 @@
 
 import threading
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
+from datetime import datetime, timedelta
 from urllib.parse import urlsplit
 
 from refresher import __version__
-from refresher.google.call import Response, Transport, TransportError
+from refresher.google.call import Response, Transport, TransportError, read_date
 
 _MOST_SILENCES = 3
 """Calls that one server may leave without an answer; each later one fails at once, so that 1,000 targets end soon."""
-
-_HALF_SECOND = timedelta(seconds=0.5)
 
 
 class ObservingTransport:
@@ -53,11 +50,8 @@ class ObservingTransport:
         return self._skews.get(urlsplit(url).netloc)
 
     def _observe(self, server: str, response: Response) -> None:
-        try:
-            date = parsedate_to_datetime(response.headers.get("date", "")).astimezone(UTC)
-        except (ValueError, OverflowError):
+        if (date := read_date(response)) is None:
             return
-        # the header has whole seconds, cut off; of several answers the one that differs least counts
-        skew = date + _HALF_SECOND - self._now()
+        skew = date - self._now()  # of several answers the one that differs least counts
         if server not in self._skews or abs(skew) < abs(self._skews[server]):
             self._skews[server] = skew

@@ -10,15 +10,13 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from refresher.app.explanation import list_supplier_faults
 from refresher.app.plans import build_chain
+from refresher.app.refresh_faults import list_supplier_faults
 from refresher.app.suppliers import build_suppliers
 from refresher.config.loader import LoadedConfiguration
 from refresher.doctor.facts import Attempt, Trial
 from refresher.engine.plan import MintedArtifact, Target
-from refresher.errors import ImpersonationError, PublishError, RefresherError, SupplyError
-from refresher.google.call import Call
-from refresher.google.chain import FEDERATED_ROLE, explain_refusal
+from refresher.errors import PublishError, RefresherError, SupplyError
 from refresher.keys.registry import KeyState, list_keys
 from refresher.publishing.artifacts import DESCRIPTIONS, ID_TOKENS, TOKEN
 from refresher.publishing.contents import extract_token
@@ -59,7 +57,6 @@ class Trials:
         self._settings = loaded.configuration.suppliers
         self._workshop = workshop
         self._suppliers = build_suppliers(loaded, workshop)
-        self._google = loaded.configuration.google
         self._chain = build_chain(workshop, workshop.transport)  # names the quota project, as clients do
         self._minting = build_chain(workshop)
         self._is_offline = is_offline
@@ -142,33 +139,14 @@ class Trials:
             return Attempt(reason="because the exchange failed")
         if way.service_account is None:
             return Attempt(reason="the identity has no service account (direct access)")
-        chain = self._minting if way.is_own else self._chain
-        return attempt(lambda: chain.access_token(way, federated))
+        return attempt(lambda: self._chain.access_token(way, federated))
 
     def _try_quota_project(self, way: Impersonation, trial: Trial) -> Attempt[None]:
         """Check, by a call that needs nothing else, whether the account (or principal) may use the quota project."""
         granted = trial.exchange.result if way.service_account is None else trial.impersonation.result
         if way.quota_project is None or granted is None:
             return Attempt()
-        service, resource = "cloudresourcemanager", f"projects/{way.quota_project}"
-        if way.service_account is not None:
-            service, resource = "iam", f"projects/-/serviceAccounts/{way.service_account}"
-        endpoints = self._workshop.endpoints
-        origin = f"https://{service}.{endpoints.universe_domain}"
-        user = way.service_account or way.principal
-        call = Call(
-            asked=f"testIamPermissions with quota project {way.quota_project} (asked as {user})",
-            url=f"{endpoints.iam_credentials if self._google.emulator else origin}/v1/{resource}:testIamPermissions",
-            error=ImpersonationError,
-            bearer=granted.value,
-            headers={"x-goog-user-project": way.quota_project},
-            document={
-                "permissions": ["iam.serviceAccounts.get" if way.service_account else "serviceusage.services.use"]
-            },
-            explain=partial(explain_refusal, way, FEDERATED_ROLE),
-        )
-        tried = attempt(lambda: call.fetch(self._workshop.transport()))
-        return Attempt(error=tried.error)
+        return Attempt(error=attempt(partial(self._chain.use_quota_project, way, granted)).error)
 
     def _find_keys(self, settings: SupplierSettings | None, trial: Trial) -> Attempt[tuple[str, ...]]:
         """Look up which keys are published, in the keys directory or by the issuer, if STS complains about them."""

@@ -23,6 +23,19 @@ _STORAGE = "storage.googleapis.com"
 _CODES = {400: 3, 401: 16, 403: 7, 404: 5, 409: 6, 412: 9, 429: 8}
 """google.rpc.Code by HTTP status."""
 
+_ACCOUNT_METHODS = {
+    "iam.serviceAccounts.setIamPolicy": "SetIAMPolicy",
+    **{
+        f"iam.serviceAccounts.{verb}": f"{verb.capitalize()}ServiceAccount"
+        for verb in ("create", "patch", "update", "delete", "undelete", "disable", "enable")
+    },
+    **{
+        f"iam.serviceAccounts.keys.{verb}": f"{verb.capitalize()}ServiceAccountKey"
+        for verb in ("create", "upload", "delete", "disable", "enable")
+    },
+}
+"""Methods of `google.iam.admin.v1.IAM` (https://cloud.google.com/iam/docs/audit-logging) by operation."""
+
 _METHOD = re.compile(r":[A-Za-z]+$")
 
 
@@ -62,7 +75,10 @@ def record(cloud: Cloud, operation: str, call: Call, *, changes: bool, refusal: 
             if operation.startswith("storage.")
             else f"{operation.partition('.')[0]}.googleapis.com"
         )
-        audited = _Audited(service, operation.partition(".")[2], "ADMIN_WRITE")
+        method = operation.partition(".")[2]
+        if operation in _ACCOUNT_METHODS:
+            method = f"google.iam.admin.v1.{_ACCOUNT_METHODS[operation]}"
+        audited = _Audited(service, method, "ADMIN_WRITE")
     if audited is None:
         return
     project, resource_name = _find_resource(cloud, call)
@@ -175,7 +191,7 @@ def _describe_status(refusal: Refusal | None) -> dict[str, Any]:
 
 def _describe_resource(cloud: Cloud, call: Call, audited: _Audited, project: str) -> dict[str, Any]:
     account = cloud.state.find_service_account(call.facts.get("service_account", ""))
-    if audited.service == _IAM_CREDENTIALS and account is not None:
+    if account is not None:
         labels = {"email_id": account.email, "unique_id": account.unique_id, "project_id": project}
         return {"type": "service_account", "labels": labels}
     if "bucket" in call.facts:

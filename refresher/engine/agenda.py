@@ -235,8 +235,8 @@ class Agenda:
         if found != _UNSEEN and is_another_directory(found, token.state):
             for entry in self._list_artifacts(token.target):
                 entry.life = None  # what lay in the former directory was taken from no one
-        if found.inode is None and found != _UNSEEN:
-            token.state = found
+        if found.inode is None and found != _UNSEEN and token.state is not None:
+            token.state = found  # else no attempt has found a directory that someone may hold
 
     def reconsider(self, now: datetime) -> None:
         """Work out every moment again from the files' own times, after the clock has jumped."""

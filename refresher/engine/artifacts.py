@@ -7,19 +7,26 @@ there, a row here, and a key of the configuration; a test holds the three togeth
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
-from datetime import datetime
-from typing import NamedTuple
+from datetime import datetime, timedelta
+from functools import lru_cache
+from typing import Generic, NamedTuple, TypeVar
 
 from refresher import adc, environment
-from refresher.engine.plan import Chain, MintedArtifact
+from refresher.durations import format_time
+from refresher.engine.plan import Chain, MintedArtifact, Target
 from refresher.errors import ImpersonationError
 from refresher.publishing.artifacts import ACCESS_TOKEN, ARTIFACTS, BOTO, CREDENTIALS, ENVIRONMENT, ID_TOKENS, get_row
 from refresher.publishing.contents import Description, describe
 from refresher.resources import Impersonation
 from refresher.tokens import MAXIMUM_SIZE, AccessToken, SubjectToken, UnreadableTokenError, peek
 
+T = TypeVar("T")
+
+_USUAL_LIFE = timedelta(hours=1)
+"""Of access tokens if no lifetime is asked for."""
+_CLOCK_AHEAD = "clock-ahead"
 _CHECK_ADDRESS = "check that this address really is Google's API (proxy, DNS, `google.endpoints`)"
 
 
@@ -67,8 +74,24 @@ class Minting(NamedTuple):
 
 
 def _mint_access_token(minting: Minting, _options: Mapping[str, object]) -> MintedToken:
+    """Mint an access token, which ends by Google's clock: of one that is ahead no life is left, or it seems shorter.
+
+    By a clock that is behind it would seem to live longer than it does, and would be replaced after its end.
+    """
     grant = minting.chain.access_token(minting.way, minting.federated)
-    return MintedToken(content=grant.value.encode(), issued_at=minting.now, expires_at=grant.expires_at)
+    if grant.expires_at <= minting.now:
+        from refresher.catalogue.entries import get_remedy  # noqa: PLC0415 - `status` mints nothing, and is quick
+
+        error = ImpersonationError(
+            f"the access token of {minting.way.service_account} was minted just now, and expired at "
+            f"{format_time(grant.expires_at)} by this machine's clock, which is ahead of Google's",
+            get_remedy(_CLOCK_AHEAD),
+            retryable=True,
+        )
+        error.entry = _CLOCK_AHEAD
+        raise error
+    most = minting.now + (minting.way.lifetime or _USUAL_LIFE)
+    return MintedToken(content=grant.value.encode(), issued_at=minting.now, expires_at=min(grant.expires_at, most))
 
 
 def _mint_id_token(minting: Minting, options: Mapping[str, object]) -> MintedToken:
@@ -93,21 +116,51 @@ MINTED: Mapping[str, Callable[[Minting, Mapping[str, object]], MintedToken]] = {
 """What mints each minted artifact; each raises an `ImpersonationError`."""
 
 
-def build_static(names: Iterable[str], facts: TargetFacts) -> dict[str, bytes]:
-    """Return the bytes of every static artifact of a target, in the order of writing.
+class StaticArtifacts(Mapping[str, bytes], Generic[T]):
+    """The bytes of every static artifact of a target, in the order of writing, each built when it is asked for.
+
+    Of a large fleet they would be megabytes, and a target's are compared with its files twice an hour.
 
     Args:
         names: The optional artifacts that it has.
-        facts: What they are built from.
+        has_pool: Whether it has a workload identity pool.
+        collect: Returns what they are built from; one function for many targets.
+        target: What it is called with.
     """
-    wanted = set(names)
-    return {
-        row.name: STATIC[row.name](facts)
+
+    __slots__ = ("_collect", "_names", "_target")
+
+    def __init__(
+        self, names: Collection[str], collect: Callable[[T], TargetFacts], target: T, *, has_pool: bool
+    ) -> None:
+        self._names = _list_static(frozenset(names), has_pool=has_pool)
+        self._collect = collect
+        self._target = target
+
+    def __getitem__(self, name: str) -> bytes:
+        if name not in self._names:
+            raise KeyError(name)
+        return STATIC[name](self._collect(self._target))
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+
+@lru_cache  # few differ
+def _list_static(wanted: frozenset[str], *, has_pool: bool) -> tuple[str, ...]:
+    return tuple(
+        row.name
         for row in ARTIFACTS
-        if row.origin == "static"
-        and (not row.is_optional or row.name in wanted)
-        and (not row.needs_pool or facts.document is not None)
-    }
+        if row.origin == "static" and (not row.is_optional or row.name in wanted) and (not row.needs_pool or has_pool)
+    )
+
+
+def build_static(names: Collection[str], facts: TargetFacts) -> dict[str, bytes]:
+    """Return the static artifacts of a target with these optional artifacts; see `StaticArtifacts`."""
+    return dict(StaticArtifacts(names, lambda each: each, facts, has_pool=facts.document is not None))
 
 
 def mint(artifact: MintedArtifact, minting: Minting) -> MintedToken:
@@ -142,10 +195,20 @@ LEADING_ACCESS_TOKEN = MintedArtifact(name=ACCESS_TOKEN)
 """The access token of a target without a pool, which leads its directory."""
 
 
-def describe_leading(way: Impersonation, token: SubjectToken) -> Description:
-    """Return the entry of `artifacts.json` of a leading token that does not show its life."""
-    request = compute_request(LEADING_ACCESS_TOKEN, way) if way.is_own else None
-    return describe(token.value.encode(), token.issued_at, token.expires_at, request, leads=way.is_own)
+def select_descriptions(
+    target: Target, present: Mapping[str, Description], token: SubjectToken
+) -> dict[str, Description]:
+    """Return the entries that `artifacts.json` is to have next to a token, of those that are `present`.
+
+    They are those of optional artifacts that are still asked for, and one of the token if it does not show its life.
+    """
+    minted, way = {artifact.name for artifact in target.minted}, target.impersonation
+    wanted = {name: entry for name, entry in present.items() if name in minted}
+    if token.unverified_claims is None:
+        request = compute_request(LEADING_ACCESS_TOKEN, way) if way.is_own else None
+        life = token.issued_at, token.expires_at
+        wanted[target.leading] = describe(token.value.encode(), *life, request, leads=way.is_own)
+    return wanted
 
 
 def name_variables(names: Iterable[str]) -> dict[str, str]:

@@ -12,7 +12,7 @@ from datetime import datetime
 from refresher import policy
 from refresher.engine.artifacts import LEADING_ACCESS_TOKEN, compute_request
 from refresher.engine.plan import MintedArtifact, Target
-from refresher.errors import TokenRejectedError
+from refresher.errors import SupplyError, TokenRejectedError
 from refresher.policy import State
 from refresher.publishing.artifacts import DESCRIPTIONS
 from refresher.publishing.contents import (
@@ -140,3 +140,13 @@ def is_worth_publishing(
     if present.token is None or not is_comparable or wins:
         return True
     return token.expires_at > present.token.expires_at or (force and token.value != present.token.value)
+
+
+def check_unchanged(target: Target, present: Assessment) -> None:
+    """Raise a `SupplyError` if the token that was supplied again is not good enough any more."""
+    if not present.is_usable:
+        raise SupplyError(
+            f"target {target.name}: the supplier returned the same token again, and it is {present.state}",
+            "find out why it is not renewed at its source",
+            retryable=True,
+        )

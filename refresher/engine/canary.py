@@ -7,7 +7,7 @@ and readiness do not depend on it. It asks for nothing that anyone waits for, so
 answers 429 or 5xx, or not at all.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -17,10 +17,12 @@ from refresher.catalogue.entries import get_entry
 from refresher.clock import Clock
 from refresher.engine.agenda import Entry
 from refresher.engine.assessment import assess_token
+from refresher.engine.causes import AGAIN, identify_cause
+from refresher.engine.events import Severity, Value
 from refresher.engine.exchanges import ExchangeHealth, ExchangeState, judge_failure
 from refresher.engine.outcome import Life, Outcome, Result
-from refresher.engine.plan import Plan, Probe, Target
-from refresher.engine.reporter import Reporter, Severity
+from refresher.engine.plan import Plan, Probe, Target, group_changed
+from refresher.engine.reporter import Reporter
 from refresher.errors import THROTTLED, ExchangeError, ImpersonationError, PublishError, RefresherError, describe_bug
 from refresher.policy import State
 from refresher.publishing.artifacts import DESCRIPTIONS, TOKEN
@@ -35,15 +37,13 @@ _STARTING = timedelta(minutes=1)
 _ABSENT = timedelta(seconds=10)
 """Until the next look for a token, where no target of the identity has one to probe with."""
 _RETRY, _PAUSE = timedelta(minutes=1), timedelta(minutes=1)
-_AGAIN = "the daemon asks again by itself, at once after systemctl reload refresher"
 _DOUBLINGS = 4
 
 
 @dataclass(slots=True, kw_only=True)
 class _Round:
-    """The probes of one identity: how often, with whose tokens, and what came of the last one."""
+    """The probes of one identity: with whose tokens, when next, and what came of the last one."""
 
-    interval: timedelta = timedelta()
     targets: list[Target] = field(default_factory=list)
     next_at: datetime | None = None
     is_busy: bool = False
@@ -89,6 +89,8 @@ class Canary:
         self._rounds: dict[str, _Round] = {}
         self._probe: Probe | None = None
         self._suppliers: object = None
+        self._targets: Mapping[str, Target] = {}
+        self._intervals: Mapping[str, timedelta] = {}
         self._paused_until: datetime | None = None
         self._silences = 0
         self._is_started = False
@@ -97,29 +99,27 @@ class Canary:
 
     def adopt(self, plan: Plan) -> None:
         """Take over a plan: what is new or changed is probed at once, but at the start, which is spread."""
-        now = self._clock.now()
         with self._lock:
-            former, self._rounds, self._probe = self._rounds, {}, plan.probe
             is_asked_again = self._suppliers is not None and plan.suppliers is not self._suppliers
-            self._suppliers = plan.suppliers
             if is_asked_again:  # as what failed is tried again at a reload
                 self._paused_until = None
-            found: dict[str, list[Target]] = {}
-            for target in plan.targets.values():
-                found.setdefault(target.context.identity, []).append(target)
+            former = {} if is_asked_again else self._targets
+            self._probe, self._suppliers, self._targets = plan.probe, plan.suppliers, plan.targets
+            self._intervals = plan.probe_intervals
+            found = group_changed(former, plan.targets)
+            found |= {name: [] for name in (() if former else self._rounds.keys() - found.keys())}
             for identity, targets in found.items():
-                if (interval := plan.probe_intervals.get(identity)) is None:
+                present = self._rounds.get(identity)
+                if not targets or identity not in plan.probe_intervals:
+                    self._rounds.pop(identity, None)
                     continue
-                present = former.get(identity)
-                # most identities of a large fleet have the very targets that they had, which compare at once
                 if present is None or (present.targets != targets and present.ways != _list_ways(targets)):
-                    present = _Round()
+                    present = self._rounds[identity] = _Round()
                     if not self._is_started:
-                        present.next_at = now + _STARTING * self._draw()
+                        present.next_at = self._clock.now() + _STARTING * self._draw()
                 elif is_asked_again and present.failures:
                     present.next_at = None
-                present.targets, present.interval = targets, interval
-                self._rounds[identity] = present
+                present.targets = targets
             self._is_started = True
 
     def take_due(self, now: datetime) -> list[Callable[[], None]]:
@@ -173,7 +173,7 @@ class Canary:
                 each.next_at = now + _STARTING * self._draw()
 
     def list_health(self) -> list[ExchangeHealth]:
-        """Return what is known of each identity that was probed, in the order of the plan."""
+        """Return what is known of each identity that was probed."""
         with self._lock:
             paused_until = self._paused_until
             for each in self._rounds.values():
@@ -243,7 +243,7 @@ class Canary:
                 failures=failures,
                 problem=None if error is None else error.problem,
                 cause=None if known is None else known.cause,
-                remedy=None if error is None else error.remedy if error.is_refusal else f"{error.remedy}; {_AGAIN}",
+                remedy=None if error is None else error.remedy if error.is_refusal else f"{error.remedy}; {AGAIN}",
                 entry="" if error is None else error.entry,
                 is_local=error is not None and error.http_status is None and not error.retryable,
             )
@@ -253,7 +253,7 @@ class Canary:
             else:
                 if state is not ExchangeState.UNANSWERED:
                     self._silences = 0
-                wait = chosen.interval * (1 - self._draw() / 10)
+                wait = self._intervals.get(identity, _PAUSE) * (1 - self._draw() / 10)
                 chosen.next_at = now + (min(wait, _RETRY * 2 ** min(failures - 1, _DOUBLINGS)) if failures else wait)
         self._report(health, former)
 
@@ -265,7 +265,7 @@ class Canary:
         """
         until = now + (wait or timedelta())
         if self._paused_until is None or began >= self._paused_until:
-            shortest = min((each.interval for each in self._rounds.values()), default=_PAUSE)
+            shortest = min(self._intervals.values(), default=_PAUSE)
             until = max(until, now + min(_PAUSE * 2 ** min(self._silences, _DOUBLINGS), max(_PAUSE, shortest)))
             self._silences += 1
         self._paused_until = until if self._paused_until is None else max(until, self._paused_until)
@@ -273,24 +273,19 @@ class Canary:
 
     def _report(self, health: ExchangeHealth, former: ExchangeHealth | None) -> None:
         """Report what changed, and what goes on at every doubling of its count."""
-        facts = {"identity": health.identity, "target": health.target}
+        facts: dict[str, Value] = {"identity": health.identity, "target": health.target}
         if health.state is ExchangeState.ACCEPTED:
             if former is not None and former.failures:
-                self._reporter.collect(
-                    "exchange.recovered", Severity.INFO, _PER_TICK, **facts, failures=former.failures
-                )
+                self._reporter.causes.forget(health.identity)
+                facts["failures"] = former.failures
+                self._reporter.collect("exchange.recovered", Severity.INFO, _PER_TICK, **facts)
         elif health.failures & (health.failures - 1) == 0 or former is None or former.problem != health.problem:
-            name = f"exchange.{health.state}"
-            self._reporter.collect(
-                name,
-                Severity.WARNING,
-                _PER_TICK,
-                **facts,
-                error=health.problem,
-                cause=health.cause,
-                remedy=health.remedy,
-                failures=health.failures,
-            )
+            known = identify_cause(health.entry, str(health.problem), str(health.remedy), health.target)
+            if not self._reporter.causes.is_news(health.identity, known, "", health.failures):
+                return  # an artifact's job met the same
+            facts |= {"error": health.problem, "cause": health.cause, "remedy": health.remedy}
+            facts["failures"] = health.failures
+            self._reporter.collect(f"exchange.{health.state}", Severity.WARNING, _PER_TICK, **facts)
 
 
 def _list_ways(targets: Iterable[Target]) -> set[Impersonation]:

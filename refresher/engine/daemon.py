@@ -15,13 +15,14 @@ from refresher.clock import Clock
 from refresher.engine.agenda import Agenda, Entry
 from refresher.engine.canary import Canary
 from refresher.engine.drift import SWEEP_TICKS, look_at, look_for_drift
+from refresher.engine.events import Severity
 from refresher.engine.jobs import Jobs
 from refresher.engine.metadata import MetadataEndpoints, NoMetadataEndpoints
 from refresher.engine.observer import Observer
 from refresher.engine.outcome import Outcome
 from refresher.engine.parts import PATIENCE, Parts
 from refresher.engine.plan import Plan, Plans
-from refresher.engine.reporter import Reporter, Severity, summarize
+from refresher.engine.reporter import Reporter, summarize
 from refresher.engine.rotation import Rotation
 from refresher.engine.workers import CANARY_LANE, KEYS_LANE, METADATA_LANE, Workers, choose_lane, list_lanes
 from refresher.errors import PublishError
@@ -44,6 +45,7 @@ class Daemon:
         draw: Returns a random number in [0, 1).
         interrupt: Called often during the long parts of a tick; may call `follow`.
         patience: Seconds that a tick waits for file systems that do not answer.
+        is_watched: Returns whether `follow` is called for each change in the directory of a target.
         observer: Learns of ticks, plans and jobs.
         endpoints: The metadata endpoints of targets.
     """
@@ -57,6 +59,7 @@ class Daemon:
     draw: Callable[[], float]
     interrupt: Callable[[], None] = lambda: None
     patience: float = PATIENCE
+    is_watched: Callable[[str], bool] = lambda _: False
     observer: Observer = field(default_factory=Observer)
     endpoints: MetadataEndpoints = field(default_factory=NoMetadataEndpoints)
 
@@ -68,9 +71,8 @@ class Daemon:
         self._canary = Canary(reporter=self.reporter, clock=self.clock, draw=self.draw)
         self._engine: Jobs | None = None
         self._held_up: Plan | None = None
-        self._complaints: tuple[tuple[str, str], ...] = ()
-        self._warnings: tuple[tuple[str, str], ...] = ()
-        self._is_root_kept = self._is_adopted = False
+        self._complaints = self._warnings = tuple[tuple[str, str], ...]()
+        self._is_root_kept = self._is_adopted = self._is_urgent = False
         self._parts = Parts(self.reporter, self.clock, patience=self.patience)
         self._ticks = 0
         self._is_reload_asked = self._was_ready = self._stopping = False
@@ -92,9 +94,7 @@ class Daemon:
 
     def obtain_id_token(self, name: str, plan: EndpointPlan, audience: str, done: Callable[[Obtained], None]) -> None:
         """Obtain an ID token for a target's endpoint on a worker, and call `done` there."""
-        with self._lock:
-            engine = self._engine
-        if engine is not None:
+        if (engine := self._engine) is not None:
             work = partial(engine.obtain_id_token, name, plan, audience, done)
             self.workers.submit(METADATA_LANE, partial(self._parts.do, "ID tokens", work), threads=8)
 
@@ -116,17 +116,21 @@ class Daemon:
         """Do what one second may ask for; a part that fails is reported and keeps none of the others."""
         has_looked = self._look(None)
         if has_looked and self._is_root_kept:
-            look = partial(look_for_drift, self._agenda, self._lock, self._ticks)
+            look = partial(look_for_drift, self._agenda, self._lock, self._ticks, self.is_watched)
             self._parts.do_in_time("drift look", look, place=self._place, meanwhile=self.interrupt)
             self._parts.do("renewal", self._submit_due)
         self._parts.do("watch", self._watch_failing)
         self._parts.do("keys", partial(self._submit_attempts, self._rotation, KEYS_LANE))
         self._parts.do("canary", partial(self._submit_attempts, self._canary, CANARY_LANE))
-        if has_looked and (self._is_adopted or self._ticks % SWEEP_TICKS == 0):
-            is_adopted, self._is_adopted = self._is_adopted, False
-            if is_adopted:
-                self._parts.do_in_time("warnings", self._warn, place=self._place, meanwhile=self.interrupt)
-            self._parts.do_in_time("retirement", self._retire_strays, place=self._place)
+        if has_looked and (self._is_urgent or self._ticks % SWEEP_TICKS == 0):  # drop-ins that are added can wait
+            is_adopted, self._is_adopted, self._is_urgent = self._is_adopted, False, False
+            if (engine := self._engine) is not None:
+                if is_adopted:
+                    self.workers.retain(list_lanes(engine.plan))
+                    warn = partial(self._warn, engine.plan)
+                    self._parts.do_in_time("warnings", warn, place=self._place, meanwhile=self.interrupt)
+                self._parts.do_in_time("supplies", partial(self._look_ahead, engine.plan), place=self._place)
+                self._parts.do_in_time("retirement", partial(self._retire_strays, engine.plan), place=self._place)
         self.reporter.flush()
         self._ticks += 1
         self.observer.note_tick(self._canary.list_health(), self._parts.list_faults(), self._canary.throttled)
@@ -182,7 +186,7 @@ class Daemon:
 
     def _adopt(self, plan: Plan) -> None:
         with self._lock:
-            former = {entry.target.name for entry in self._agenda.tokens}
+            former = frozenset[str]() if self._engine is None else self._engine.plan.targets.keys()
             has_new_suppliers = self._engine is None or plan.suppliers is not self._engine.plan.suppliers
             if self._engine is None or has_new_suppliers:
                 self._engine = Jobs.build(plan, self.clock, self.endpoints)
@@ -193,27 +197,27 @@ class Daemon:
         self.observer.note_plan(plan)
         self._rotation.adopt(plan.trials)
         self._canary.adopt(plan)
-        self.workers.retain(list_lanes(plan))
         self._roots.add(plan.root)
         if self._ticks and plan.is_reloaded:
             self.reporter.send("config.reloaded", Severity.INFO, targets=len(plan.targets))
-        self.reporter.report_targets(former, set(plan.targets))
+        self.reporter.report_targets(former, plan.targets.keys())
         texts = (*plan.refusal, *plan.complaints)
         self.reporter.report_texts("config.rejected", Severity.ERROR, texts, known=self._complaints)
         self._complaints = plan.complaints
         self._is_adopted = True
+        self._is_urgent |= plan.is_reloaded or not former <= plan.targets.keys()
 
-    def _warn(self) -> None:
+    def _warn(self, plan: Plan) -> None:
         """Report what is unwise about the plan, once it is at work: looking for that takes a while."""
-        if self._engine is not None:
-            warnings = self._engine.plan.list_warnings()
-            self.reporter.report_texts("config.warning", Severity.WARNING, warnings, known=self._warnings)
-            self._warnings = warnings
+        warnings = plan.list_warnings()
+        self.reporter.report_texts("config.warning", Severity.WARNING, warnings, known=self._warnings)
+        self._warnings = warnings
 
-    def _retire_strays(self) -> None:
-        if self._engine is None:
-            return
-        now, plan = self.clock.now(), self._engine.plan
+    def _look_ahead(self, plan: Plan) -> None:
+        self._parts.note("files that suppliers read", plan.list_threats())
+
+    def _retire_strays(self, plan: Plan) -> None:
+        now = self.clock.now()
         for root in (plan.root,) if plan.reserved is None else tuple(self._roots):
             is_former = root != plan.root
             if is_former and not (root.is_dir() and self._parts.do(f"former root {root}", partial(self.hold, root))):
@@ -223,10 +227,7 @@ class Daemon:
             retirement = self.retire(root, *rest)
             self.reporter.report_retirement(root, retirement)
             self.observer.note_retiring(root, retirement.retiring)
-            for failure in retirement.failures[:1]:
-                self._parts.report(f"retirement below {root}", failure)
-            if not retirement.failures:
-                self._parts.clear(f"retirement below {root}")
+            self._parts.note(f"retirement below {root}", retirement.failures[:1])
 
     def _watch_failing(self) -> None:
         now = self.clock.now()

@@ -24,7 +24,9 @@ class Jobs(NamedTuple):
     @classmethod
     def build(cls, plan: Plan, clock: Clock, endpoints: MetadataEndpoints) -> Self:
         """Return what does the jobs of a plan and of those that follow it with the same suppliers."""
-        refresher = Refresher(suppliers=plan.suppliers, chain=plan.chain, clock=clock, endpoints=endpoints)
+        refresher = Refresher(
+            suppliers=plan.suppliers, local=plan.local, chain=plan.chain, clock=clock, endpoints=endpoints
+        )
         return cls(refresher, Minter(chain=plan.chain, clock=clock, endpoints=endpoints), plan)
 
     def run(self, entry: Entry) -> Outcome:

@@ -10,17 +10,19 @@ from functools import partial
 
 from refresher.clock import Clock
 from refresher.engine.agenda import Key
+from refresher.engine.metadata import MetadataEndpoints
 from refresher.engine.minter import Minter
 from refresher.engine.outcome import Outcome
 from refresher.engine.plan import MintedArtifact, Plan, Target
 from refresher.engine.refresh import Refresher
 from refresher.engine.workers import Workers, choose_lane
+from refresher.publishing.retirement import remove_leftovers
 
 _BEAT_SECONDS = 1.0
 """How often `meanwhile` is called."""
 
 
-def refresh_once(
+def refresh_once(  # noqa: PLR0913 - what a caller does not need has a default
     plan: Plan,
     targets: Sequence[Target],
     *,
@@ -30,6 +32,7 @@ def refresh_once(
     workers: Workers | None = None,
     seconds: float | None = None,
     meanwhile: Callable[[], None] = lambda: None,
+    endpoints: MetadataEndpoints | None = None,
 ) -> dict[Key, Outcome]:
     """Refresh targets of a plan side by side, each once, and their optional artifacts after them.
 
@@ -42,13 +45,17 @@ def refresh_once(
         workers: What the jobs run on, if the caller wants to know when the last of them ends.
         seconds: How long to wait for all of them; None for as long as it takes.
         meanwhile: Called about every second.
+        endpoints: The daemon's metadata endpoints, which get new access tokens too; None if this is not the daemon.
 
     Returns:
         How each ended, by target and artifact; what did not end in time is left out. A bug in one target's refresh is
         raised like any other.
     """
-    refresher = Refresher(suppliers=plan.suppliers, chain=plan.chain, clock=clock, may_take_over=may_take_over)
-    minter, workers = Minter(chain=plan.chain, clock=clock), workers or Workers()
+    remove_leftovers(plan.root)
+    refresher = Refresher(
+        suppliers=plan.suppliers, local=plan.local, chain=plan.chain, clock=clock, may_take_over=may_take_over
+    )
+    minter, workers = Minter(chain=plan.chain, clock=clock, endpoints=endpoints), workers or Workers()
     deadline = None if seconds is None else time.monotonic() + seconds
     done: dict[Key, Outcome] = {}
     bugs: list[BaseException] = []
@@ -74,7 +81,7 @@ def refresh_once(
         # if the supplier fails, nothing that is still good is replaced, even if that was asked for
         token = done.get((target.name, ""))
         forced = force and token is not None and token.error is None
-        for artifact in target.minted:
+        for artifact in target.minted if endpoints is None else target.minting:
             submit(target, artifact, partial(minter.refresh, target, artifact, force=forced))
     wait()
     workers.stop()

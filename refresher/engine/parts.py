@@ -5,12 +5,13 @@ So what touches one is done on a thread of its own, which the tick, the logs and
 long. What each part does is in `refresher.engine.daemon`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from threading import Thread
 
 from refresher.clock import Clock
-from refresher.engine.reporter import Reporter, Severity
+from refresher.engine.events import Severity
+from refresher.engine.reporter import Reporter
 from refresher.errors import PublishError, RefresherError, describe_bug
 
 PATIENCE = 3.0
@@ -85,6 +86,14 @@ class Parts:
             problem = f"{place} does not answer: the daemon's {part} has been waiting for more than {_LONGEST:.0f} s"
             self.report(f"{part} in time", PublishError(problem, _HANGING))
         return False
+
+    def note(self, part: str, errors: Iterable[RefresherError]) -> None:
+        """Report all that a part found to be wrong, and the end of what it found before and does not find now."""
+        found = {f"{part}: {error.problem}": error for error in errors}
+        for former in [each for each in self._faults if each.startswith(f"{part}: ") and each not in found]:
+            self.clear(former)
+        for name, error in found.items():
+            self.report(name, error)
 
     def report(self, part: str, error: RefresherError) -> None:
         """Report once what goes wrong in a part, and again when it changes."""

@@ -1,18 +1,22 @@
 """What the engine keeps alive: targets with everything decided, and what serves them."""
 
-from collections.abc import Callable, Collection, Mapping
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from refresher.metadata.plan import EndpointPlan
+from refresher.errors import RefresherError
 from refresher.publishing.artifacts import ACCESS_TOKEN, TOKEN
-from refresher.publishing.directory import CredentialsDirectory
-from refresher.publishing.record import TargetRecord
+from refresher.publishing.directory import CredentialsDirectory, TargetRecord
 from refresher.resources import Impersonation
 from refresher.suppliers.interface import Supplier, SupplierContext
 from refresher.tokens import AccessToken, ExpectedClaims
+
+if TYPE_CHECKING:
+    from refresher.metadata.plan import EndpointPlan
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +79,21 @@ class Target:
         return (self.supplier, self.context, self.impersonation if self.impersonation.is_own else None)
 
 
+def group_changed(former: Mapping[str, Target], present: Mapping[str, Target]) -> dict[str, list[Target]]:
+    """Return the present targets of each identity of which any target changed, came or went, in the present order.
+
+    In a large fleet one target changes at a time, and all others are the very objects that they were.
+    """
+    names = [name for name, target in present.items() if former.get(name) is not target]
+    names += former.keys() - present.keys()
+    changed = [target for name in names for target in (former.get(name), present.get(name)) if target is not None]
+    found: dict[str, list[Target]] = {target.context.identity: [] for target in changed}
+    for target in present.values():
+        if (targets := found.get(target.context.identity)) is not None:
+            targets.append(target)
+    return found
+
+
 class Chain(Protocol):
     """The calls from a subject token to a service account; safe to use from several threads."""
 
@@ -121,6 +140,7 @@ class Plan:
         targets: By name.
         suppliers: By name.
         threads: By supplier, how many of its targets are worked on at a time.
+        local: Names of the suppliers that wait for no other machine or program.
         chain: Returns what mints optional artifacts, created when the first is wanted.
         trials: The keys that wait to be activated.
         probe: What the canary asks with.
@@ -130,6 +150,7 @@ class Plan:
         identities: The names of all identities: one that is not among them was withdrawn.
         complaints: Problem and remedy of every drop-in that was left out or kept as it was.
         list_warnings: Returns problem and remedy of what is allowed or missing, and yet worth a warning.
+        list_threats: Returns what will keep targets from being refreshed, before one is due, as far as it is known.
         is_reloaded: Whether another configuration is in force now, or loading it was asked for and succeeded.
         refusal: Problem and remedy of everything that keeps the main file from being used; the plan before it holds.
         is_empty_fine: Whether a node without targets is ready, since drop-ins may bring some.
@@ -140,6 +161,7 @@ class Plan:
     suppliers: Mapping[str, Supplier]
     threads: Mapping[str, int]
     chain: Callable[[], Chain]
+    local: frozenset[str] = frozenset()
     trials: tuple[KeyTrial, ...] = ()
     probe: Probe | None = None
     probe_intervals: Mapping[str, timedelta] = field(default_factory=dict)
@@ -147,6 +169,7 @@ class Plan:
     identities: frozenset[str] = frozenset()
     complaints: tuple[tuple[str, str], ...] = ()
     list_warnings: Callable[[], tuple[tuple[str, str], ...]] = tuple
+    list_threats: Callable[[], Sequence[RefresherError]] = tuple
     is_reloaded: bool = True
     refusal: tuple[tuple[str, str], ...] = ()
     is_empty_fine: bool = False

@@ -5,13 +5,13 @@ target record, are taken away. `refresher.engine.agenda` decides when to call it
 optional artifacts.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 
 from refresher.clock import Clock
-from refresher.engine.artifacts import describe_leading, list_changed_keys
-from refresher.engine.assessment import Assessment, assess_token, is_worth_publishing
+from refresher.engine.artifacts import list_changed_keys, select_descriptions
+from refresher.engine.assessment import Assessment, assess_token, check_unchanged, is_worth_publishing
 from refresher.engine.metadata import MetadataEndpoints, NoMetadataEndpoints, is_env_wanted, serve_leading
 from refresher.engine.outcome import Life, Outcome, Result
 from refresher.engine.plan import Chain, Target
@@ -20,9 +20,17 @@ from refresher.errors import ImpersonationError, PublishError, RefresherError, S
 from refresher.policy import State
 from refresher.publishing.artifacts import ARTIFACTS, DESCRIPTIONS, ENVIRONMENT, RECORD
 from refresher.publishing.contents import PublishedFile, parse_descriptions, render_descriptions
-from refresher.publishing.directory import DirectoryState, is_in_place, lacks_any
+from refresher.publishing.directory import (
+    UNSEEN,
+    DirectoryState,
+    OccupiedDirectoryError,
+    ReassignedDirectoryError,
+    UnrecordedDirectoryError,
+    is_in_place,
+    lacks_any,
+)
+from refresher.publishing.lock import TURNS
 from refresher.publishing.open_directory import OpenDirectory, open_to_publish
-from refresher.publishing.turns import TURNS
 from refresher.suppliers.interface import Supplier
 from refresher.tokens import MAXIMUM_SIZE, SubjectToken
 
@@ -34,6 +42,7 @@ class Refresher:
         suppliers: By name.
         chain: Returns what mints access tokens for targets without a pool; asked when one is minted.
         clock: Where the time comes from.
+        local: Names of the suppliers that wait for no other machine or program.
         may_take_over: Returns whether this process may take a directory from another identity now: only the daemon, or
             `once` while no daemon runs.
         endpoints: The metadata endpoints, for which `env` waits.
@@ -45,10 +54,11 @@ class Refresher:
         suppliers: Mapping[str, Supplier],
         chain: Callable[[], Chain],
         clock: Clock,
+        local: Collection[str] = (),
         may_take_over: Callable[[], bool] = lambda: True,
         endpoints: MetadataEndpoints | None = None,
     ) -> None:
-        self._supplies = Supplies(suppliers=suppliers, chain=chain, clock=clock)
+        self._supplies = Supplies(suppliers=suppliers, local=local, chain=chain, clock=clock)
         self._clock = clock
         self._may_take_over = may_take_over
         self._endpoints = endpoints or NoMetadataEndpoints()
@@ -62,8 +72,8 @@ class Refresher:
            token; only then are they withdrawn and the record written.
         3. Settle group and mode, then the static artifacts that come before the token. Next to a token that the
            configuration would not mint they wait for the new one, so that the two stay a pair until then.
-        4. Unless the token is fresh: supply another, with the directory released meanwhile; look again, check, describe
-           and publish.
+        4. Unless the token is fresh: supply another; check, describe and publish it. The directory is released while a
+           supplier may wait for an answer, and then looked at again.
         5. Put right what comes after the token, `env` last; withdraw optional artifacts that are no longer asked for.
         6. At the first visit of a directory in which nothing had to be written, prove that writing would work.
 
@@ -71,34 +81,33 @@ class Refresher:
         Failures are in the outcome that is returned, and nothing but a bug is raised.
         """
         started = self._clock.monotonic()
-        visit: _Visit | None = None
+        visit = _Visit(target, self._supplies, self._clock, self._may_take_over, force, first)
         error: RefresherError | None = None
         state: DirectoryState | None = None
         try:
-            with TURNS.take(), open_to_publish(target.directory) as directory:
-                visit = _Visit(directory, target, self._supplies.get, self._clock, self._may_take_over, force, first)
+            with TURNS.take(), open_to_publish(target.directory) as visit.directory:
                 visit.wants_env = is_env_wanted(self._endpoints, target)
                 error = visit.bring_up_to_date()
-                state = directory.read_state(visit.contents)
+                state = visit.directory.read_state(visit.contents)
                 needed = {target.leading, *target.static} - (set() if visit.wants_env else {ENVIRONMENT})
                 if visit.token is not None and lacks_any(state, target.directory.artifacts, needed):
-                    state = ()  # another process was there since: the next look finds a difference
+                    state = UNSEEN  # another process was there since: the next look finds a difference
         except PublishError as refused:
             error = refused
-        serve_leading(self._endpoints, target, None if visit is None else visit.token, error)
+        serve_leading(self._endpoints, target, visit.token, error)
         return Outcome(
-            result=visit.result if visit is not None and error is None else Result.FAILED,
-            life=None if visit is None or visit.token is None else Life.from_token(visit.token),
-            repaired=() if visit is None else tuple(visit.repaired),
-            owned=() if visit is None else tuple(name for name, is_owned in visit.repaired.items() if is_owned),
-            changed={} if visit is None else visit.changed,
+            result=visit.result if error is None else Result.FAILED,
+            life=None if visit.token is None else Life.from_token(visit.token),
+            repaired=tuple(visit.repaired),
+            owned=tuple(name for name, is_owned in visit.repaired.items() if is_owned),
+            changed=visit.changed,
             error=error,
             duration=self._clock.monotonic() - started,
             state=state,
             left=target.directory.look() if isinstance(error, PublishError) else None,
-            is_recreated=visit is not None and visit.is_recreated,
-            lacked_record=visit is not None and visit.lacked_record,
-            found_mode=None if visit is None or error is not None else visit.directory.found_mode,
+            is_recreated=visit.is_recreated,
+            lacked_record=visit.lacked_record,
+            found_mode=None if error is not None else visit.directory.found_mode,
         )
 
     def forget(self, target: Target) -> None:
@@ -110,13 +119,13 @@ class Refresher:
 class _Visit:
     """The state of one refresh while it goes on."""
 
-    directory: OpenDirectory
     target: Target
-    supply: Callable[[Target, SubjectToken | None], SubjectToken]
+    supplies: Supplies
     clock: Clock
     may_take_over: Callable[[], bool]
     force: bool
     first: bool
+    directory: OpenDirectory = field(init=False)
     wants_env: bool | None = True
     is_claimed: bool = True
     wrote: bool = False
@@ -131,41 +140,48 @@ class _Visit:
 
     def bring_up_to_date(self) -> RefresherError | None:
         """Go through the steps of `Refresher.refresh`; return a supplier's failure after all else was put right."""
-        with self.directory.held():
-            self._claim()  # 1, 2
-            present = self._look()
-            if self.is_claimed:  # 3
-                self.directory.settle()
-                if present.is_ours or present.state is State.ABSENT:
-                    self._settle_static(before_token=True)
-                if present.state is State.FRESH and not self.force:
-                    self._finish()
-                    return None
-            seen = self.directory.read_state()
-        token, failure = self._try_to_supply()  # 4
-        with self.directory.held():
-            if self.directory.read_state() != seen:
-                if self.directory.read_record() != (self.target.record if self.is_claimed else None):
-                    self.token = None
-                    raise PublishError(
-                        f"another process assigned {self.target.directory.path} to another identity meanwhile",
-                        "run the daemon and `refresher once` with the same configuration",
-                    )
-                former, present = self.token, self._look()
-                if present.state is State.FRESH and self.token != former:
-                    token, failure = None, None  # another process was faster, and its token is as good
-            if token is not None:
-                failure = self._publish(token, present)
-            if self.is_claimed:
-                self._finish()
-        return failure
-
-    def _try_to_supply(self) -> tuple[SubjectToken | None, RefresherError | None]:
         try:
-            with TURNS.leave():  # a supplier may wait for an answer
-                return self.supply(self.target, self.token), None
+            with self.directory.held():
+                self._claim()  # 1, 2
+                present = self._look()
+                if self.is_claimed:  # 3
+                    self.directory.settle()
+                    if present.is_ours or present.state is State.ABSENT:
+                        self._settle_static(before_token=True)
+                    if present.state is State.FRESH and not self.force:
+                        self._finish()
+                        return None
+                if self.supplies.is_local(self.target):  # 4
+                    return self._complete(self._try_to_supply(), present)
+                seen = self.directory.read_state(self.contents)
+            with TURNS.leave():
+                supplied: SubjectToken | RefresherError | None = self._try_to_supply()
+            with self.directory.held():
+                if self.directory.read_state() != seen:
+                    if self.directory.read_record() != (self.target.record if self.is_claimed else None):
+                        self.token = None
+                        raise ReassignedDirectoryError(str(self.target.directory.path))
+                    former, present = self.token, self._look()
+                    if present.state is State.FRESH and self.token != former:
+                        supplied = None  # another process was faster, and its token is as good
+                return self._complete(supplied, present)
+        except PublishError:
+            if not self.directory.is_complete:
+                self.token = None
+            raise
+
+    def _try_to_supply(self) -> SubjectToken | RefresherError:
+        try:
+            return self.supplies.get(self.target, self.token)
         except (SupplyError, ImpersonationError) as error:
-            return None, error
+            return error
+
+    def _complete(self, supplied: SubjectToken | RefresherError | None, present: Assessment) -> RefresherError | None:
+        """Publish what was supplied, and put everything right; return why there was nothing to publish."""
+        failure = self._publish(supplied, present) if isinstance(supplied, SubjectToken) else supplied
+        if self.is_claimed:
+            self._finish()
+        return failure
 
     def _claim(self) -> None:
         """Make the directory this target's, or find out that it can't be yet."""
@@ -176,12 +192,7 @@ class _Visit:
             return
         if record is not None:
             if not self.may_take_over():
-                raise PublishError(
-                    f"{self.target.directory.path} belongs to identity {record.identity} of target {record.target}, "
-                    "and a daemon runs",
-                    "run the daemon and `refresher once` with the same configuration, or wait for the daemon's reload",
-                    retryable=False,
-                )
+                raise OccupiedDirectoryError(str(self.target.directory.path), record)
             if record.identity == self.target.record.identity:
                 with suppress(PublishError):
                     self.former = self.directory.read(self.target.static)  # containers that run on have read these
@@ -192,11 +203,7 @@ class _Visit:
         else:
             ours, others = self.directory.list_entries()
             if others:
-                raise PublishError(
-                    f"{self.target.directory.path} holds {others[0]}, which we did not write, and no target record",
-                    f"move {others[0]} away, or choose another name for the target",
-                    retryable=False,
-                )
+                raise UnrecordedDirectoryError(str(self.target.directory.path), others[0])
             if ours:
                 self.directory.probe(MAXIMUM_SIZE)
                 self.is_claimed, self.lacked_record = False, True
@@ -220,13 +227,8 @@ class _Visit:
         try:
             if not is_worth_publishing(self.target, token, present, self.clock.now(), force=self.force):
                 self.result = Result.UNCHANGED
-                if present.is_usable:
-                    return None
-                return SupplyError(
-                    f"target {self.target.name}: the supplier returned the same token again, and it is {present.state}",
-                    "find out why it is not renewed at its source",
-                    retryable=True,
-                )
+                check_unchanged(self.target, present)
+                return None
         except SupplyError as error:
             return error
         if not self.is_claimed:
@@ -261,7 +263,7 @@ class _Visit:
         names = [row.name for row in ARTIFACTS if row.name in self.target.static or row.name == leading]
         place = names.index(leading)
         for name in names[:place] if before_token else names[place + 1 :]:
-            if name != ENVIRONMENT or self.wants_env:
+            if name in self.contents and (name != ENVIRONMENT or self.wants_env):
                 self._settle(name, self.target.static[name])
 
     def _settle(self, name: str, wanted: bytes) -> None:
@@ -286,10 +288,7 @@ class _Visit:
         """
         file = self.contents[DESCRIPTIONS]
         present = parse_descriptions(file.content)
-        minted = {artifact.name for artifact in self.target.minted}
-        wanted = {name: entry for name, entry in present.items() if name in minted}
-        if token.unverified_claims is None:
-            wanted[self.target.leading] = describe_leading(self.target.impersonation, token)
+        wanted = select_descriptions(self.target, present, token)
         if not wanted:
             if not file.is_absent:
                 self.directory.withdraw([DESCRIPTIONS])

@@ -8,15 +8,16 @@ number and the names of the first few.
 
 import shlex
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable
+from collections.abc import Set as AbstractSet
 from datetime import datetime, timedelta
-from enum import IntEnum
 from pathlib import Path
 from threading import Lock
 
 from refresher import policy
 from refresher.engine.agenda import Entry
+from refresher.engine.causes import ReportedCauses, identify_cause
+from refresher.engine.events import Event, Listener, Severity, Text, Value
 from refresher.engine.exchanges import judge_failure
 from refresher.engine.outcome import Outcome, Result
 from refresher.errors import PublishError, RefresherError, TokenRejectedError
@@ -27,11 +28,6 @@ from refresher.publishing.directory import KnownState, is_another_directory
 from refresher.publishing.retirement import Retirement
 from refresher.publishing.walk import UnusableRootError
 from refresher.text import escape
-
-Value = str | int | float | None
-Text = tuple[str, str]
-"""A problem and its remedy."""
-
 
 _EVENTS = {
     "published": ("token.published", "artifact.published"),
@@ -47,34 +43,6 @@ _FEW = 3
 """Lines of one cause that are sent as they are, and names in the line that stands for more."""
 
 
-class Severity(IntEnum):
-    """How loud an event is, in the numbers of the standard library's logging."""
-
-    DEBUG = 10
-    INFO = 20
-    WARNING = 30
-    ERROR = 40
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Event:
-    """Something that happened: a stable name and fields, never a sentence and never a secret.
-
-    Attributes:
-        name: One of the contract's log events, such as `token.published`.
-        severity: How loud.
-        fields: By the contract's field names; values are text, numbers or None.
-    """
-
-    name: str
-    severity: Severity
-    fields: Mapping[str, Value] = field(default_factory=dict)
-
-
-Listener = Callable[[Event], None]
-"""What hears events (log lines, the demo's screen, a test); called from several threads, must return soon."""
-
-
 class Reporter:
     """Sends events about jobs to a listener; each job is reported by one thread at a time."""
 
@@ -83,6 +51,7 @@ class Reporter:
         self._advised: set[str] = set()
         self._collected: dict[tuple[str, Severity, str, int], list[dict[str, Value]]] = {}
         self._lock = Lock()
+        self.causes = ReportedCauses()
 
     def report(self, entry: Entry, outcome: Outcome, former: Entry, now: datetime) -> None:
         """Report how a settled job ended, compared with the entry as it was before this attempt."""
@@ -94,7 +63,8 @@ class Reporter:
         if entry.artifact is None and outcome.life is not None:
             self._advise(entry, outcome)
         if outcome.error is not None:
-            if outcome.error.problem != former.problem or entry.failures & (entry.failures - 1) == 0:
+            is_due = outcome.error.problem != former.problem or entry.failures & (entry.failures - 1) == 0
+            if is_due and self._is_news(entry, outcome.error):
                 fields = _name_job(entry) | _describe(entry)
                 fields |= {
                     "error": outcome.error.problem,
@@ -108,6 +78,7 @@ class Reporter:
                 self._collect((_name_failure(entry, outcome.error), Severity.WARNING, cause, few), fields)
         elif former.failures and outcome.result is not Result.WAITING:
             entry.warned = None
+            self.causes.forget(entry.target.context.identity)
             recovered = _EVENTS["recovered"][kind]
             self.collect(recovered, Severity.INFO, **_name_job(entry), **_describe(entry), failures=former.failures)
 
@@ -143,10 +114,11 @@ class Reporter:
             "starts",
         )
 
-    def report_targets(self, former: set[str], present: set[str]) -> None:
+    def report_targets(self, former: AbstractSet[str], present: AbstractSet[str]) -> None:
         """Report which targets came and went; what their jobs did before is sent first."""
         if former - present:
             self.flush()
+            self.causes.clear()  # who spoke for others may be gone
         for name in sorted(present - former):
             self.send("target.added", Severity.INFO, target=name)
         for name in sorted(former - present):
@@ -252,6 +224,14 @@ class Reporter:
         """Keep a line with others of its kind: name, severity, cause, and how many are sent as they are."""
         with self._lock:
             self._collected.setdefault(kind, []).append(fields)
+
+    def _is_news(self, entry: Entry, error: RefresherError) -> bool:
+        """Return whether a failure is not in the log yet: the canary, or another artifact, may have met the same."""
+        if entry.artifact is None or isinstance(error, PublishError):
+            return True
+        target, name = entry.target, entry.artifact.name
+        cause = identify_cause(error.entry, error.problem, error.remedy, target.name, name)
+        return self.causes.is_news(target.context.identity, cause, f"{target.name}/{name}", entry.failures)
 
     def _send(self, entry: Entry, name: str, severity: Severity, **more: Value) -> None:
         self._listen(Event(name=name, severity=severity, fields=_name_job(entry) | more))

@@ -13,9 +13,10 @@ from pathlib import Path
 from threading import Lock
 
 from refresher.clock import Clock
+from refresher.engine.events import Severity
 from refresher.engine.exchanges import judge_failure
 from refresher.engine.plan import KeyTrial
-from refresher.engine.reporter import Reporter, Severity
+from refresher.engine.reporter import Reporter
 from refresher.errors import KeysError, RefresherError, describe_bug
 
 ACCEPTANCES = 3

@@ -4,7 +4,7 @@ Targets of one identity share what is supplied; it is kept in memory only. Wheth
 decided in `refresher.engine.refresh`.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
 
 from refresher import policy
@@ -22,15 +22,23 @@ class Supplies:
 
     Args:
         suppliers: By name.
+        local: Names of those that wait for no other machine or program.
         chain: Returns what mints access tokens for targets without a pool; asked when one is minted.
         clock: Where the time comes from.
     """
 
-    def __init__(self, *, suppliers: Mapping[str, Supplier], chain: Callable[[], Chain], clock: Clock) -> None:
+    def __init__(
+        self, *, suppliers: Mapping[str, Supplier], local: Collection[str], chain: Callable[[], Chain], clock: Clock
+    ) -> None:
         self._suppliers = suppliers
+        self._local = local
         self._chain = chain
         self._clock = clock
         self._shares: dict[object, SharedFetch[SubjectToken]] = {}
+
+    def is_local(self, target: Target) -> bool:
+        """Return whether a token for a target waits for no other machine or program."""
+        return target.supplier in self._local
 
     def get(self, target: Target, present: SubjectToken | None) -> SubjectToken:
         """Return a token for a target: one fetched for a sibling if it is fresh and newer, else a new one.

@@ -19,6 +19,8 @@ from shlex import quote
 from threading import Lock, Thread
 from typing import NamedTuple, Self
 
+from refresher.files import read_state
+
 _EVENT = struct.Struct("iIII")
 _CREATE = 0x100
 _OVERFLOW = 0x4000
@@ -39,7 +41,7 @@ _PATIENCE = 1.0
 _PAUSE = 0.01
 """Seconds between two calls, so that many changes in a row cause few."""
 
-_REMOTE = frozenset(["nfs", "nfs4", "cifs", "smb3", "ceph", "9p", "fuse.sshfs", "fuse.glusterfs"])
+_REMOTE = frozenset(["nfs", "nfs4", "cifs", "smb3", "ceph", "9p", "virtiofs", "fuse.sshfs", "fuse.glusterfs"])
 """File systems on which other machines may change files, which inotify does not show (inotify(7), "Limitations")."""
 
 
@@ -66,11 +68,11 @@ class Watcher:
         self._lock = Lock()
         self._names: set[str] | None = set()
         self._places: dict[int, tuple[Path, Watched]] = {}
-        self._root = Path()
+        self._root: tuple[Path, int | None, int | None] = (Path(), None, None)
+        self._is_local = False
         self._targets: dict[str, int] = {}
         self._target_names: dict[int, str] = {}
         self._touched: set[str] = set()
-        self._lost: set[str] = set()
         self._libc = ctypes.CDLL(None, use_errno=True)
         self._inotify = self._libc.inotify_init1(os.O_CLOEXEC | os.O_NONBLOCK)
         if self._inotify < 0:
@@ -103,6 +105,10 @@ class Watcher:
             names, self._names = self._names, set()
             touched, self._touched = self._touched, set()
         return names, touched
+
+    def is_watching(self, name: str) -> bool:
+        """Return whether a change in the directory of a target is shown, whichever process makes it."""
+        return self._is_local and name in self._targets
 
     def ask(self, directories: Mapping[Path, Watched], root: Path, names: AbstractSet[str]) -> None:
         """Make the watcher's own thread watch these directories and targets: a file system may not answer."""
@@ -140,14 +146,18 @@ class Watcher:
     def watch_targets(self, root: Path, names: AbstractSet[str]) -> None:
         """Watch the directories of exactly these targets; asked again at every tick, it adds those that were replaced.
 
-        One that can't be watched is left to the sweep. What befell one that was replaced, before it was added, was not
-        seen, so it counts as touched.
+        One that can't be watched is left to the sweep. What befell one before it was added was not seen, so it counts
+        as touched.
         """
+        status = read_state(root)
+        place = (root, None, None) if status is None else (root, status.device, status.inode)
+        if is_another := place != self._root:
+            kind = _read_file_system(root)
+            self._is_local = kind is not None and kind not in _REMOTE and not kind.startswith("fuse")
         with self._lock:
-            self._lost &= names
-            unwanted = {*self._targets} if root != self._root else self._targets.keys() - names
+            unwanted = {*self._targets} if is_another else self._targets.keys() - names
             removed = [self._forget(name) for name in unwanted]
-            self._root, wanted = root, names - self._targets.keys()
+            self._root, wanted = place, names - self._targets.keys()
         if self._inotify < 0:
             return
         for number in removed:
@@ -157,8 +167,7 @@ class Watcher:
             if number >= 0:
                 with self._lock:
                     self._targets[name], self._target_names[number] = number, name
-                    self._touched |= {name} & self._lost
-                    self._lost.discard(name)
+                    self._touched.add(name)
             elif ctypes.get_errno() == errno.ENOSPC:
                 self._explain(errno.ENOSPC, "max_user_watches")
                 return
@@ -206,11 +215,14 @@ class Watcher:
             if (target := self._target_names.get(number)) is not None:
                 if mask & _GONE:
                     self._forget(target)
-                    self._lost.add(target)
-                if not name.endswith(".tmp"):  # else it is the daemon's own, on its way to another name
-                    self._touched.add(target)
-                return target in self._touched
+                if name.endswith(".tmp"):  # it is the daemon's own, on its way to another name
+                    return False
+                self._touched.add(target)
+                return True
         path, watched = self._places.get(number, (None, Watched()))
+        if mask & _OVERFLOW:
+            with self._lock:
+                self._touched |= self._targets.keys()
         if mask & _OVERFLOW or name == _VOLUME or (not name and path is not None) or name in watched.names:
             return self._note(None)
         stem = name.removesuffix(watched.suffix or "")

@@ -34,13 +34,20 @@ def choose_lane(
 
 def list_lanes(plan: Plan) -> set[str]:
     """Return the lanes of all jobs of a plan, and those of keys, of the canary and of metadata endpoints."""
+    # the targets of a large fleet go few ways: one of each is looked at closely
+    ways = {
+        (each.supplier, id(each.impersonation.provider), each.impersonation.credentials, not each.minted): each
+        for each in plan.targets.values()
+        if each.metadata is None
+    }
+    with_endpoint = [each for each in plan.targets.values() if each.metadata is not None]
     lanes = {
         choose_lane(plan, each, artifact, is_failing=is_failing)[0]
-        for each in plan.targets.values()
+        for each in (*ways.values(), *with_endpoint)
         for artifact in (None, *each.minting[:1])
         for is_failing in (False, True)
     }
-    if any(target.metadata is not None for target in plan.targets.values()):
+    if with_endpoint:
         lanes.add(METADATA_LANE)
     return {KEYS_LANE, CANARY_LANE, *lanes}
 

@@ -10,18 +10,22 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-from typing import Any, Protocol
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from typing import Any, NamedTuple, Protocol, Self
 from urllib.parse import urlencode, urlsplit
 
 from refresher.catalogue import entries
 from refresher.catalogue.entries import HTML_PAGE
+from refresher.durations import format_span
 from refresher.errors import RefresherError, SupplyError
+from refresher.policy import CLOCK_SKEW
 from refresher.resources import VERIFY_REMEDY
 from refresher.text import redact
 from refresher.tokens import AccessToken
 
 _THROTTLED = (429, 503)
+_HALF_SECOND = timedelta(seconds=0.5)
 _SHORTEST_WAIT, _LONGEST_WAIT = timedelta(seconds=1), timedelta(minutes=5)
 _LARGEST_TITLE = 4096
 _LONGEST_LIFE = 24 * 3600
@@ -70,6 +74,28 @@ class Transport(Protocol):
         ...
 
 
+class ClockFault(NamedTuple):
+    """How this machine's clock differs from a server's: the entry of the catalogue for it, and the evidence."""
+
+    entry: entries.Entry
+    evidence: str
+
+    @property
+    def name(self) -> str:
+        """The entry's name."""
+        return self.entry.name
+
+    @classmethod
+    def of_lead(cls, lead: timedelta, server: str) -> Self:
+        """Return the fault of a clock that is ahead of a server's by `lead`, or behind if that is negative."""
+        name, way = ("clock-ahead", "ahead of") if lead > timedelta() else ("clock-behind", "behind")
+        entry = entries.get_entry(name)
+        if entry is None:
+            raise LookupError(name)
+        span = format_span(timedelta(seconds=round(abs(lead).total_seconds())))
+        return cls(entry, f"this machine's clock is {span} {way} {server}, by its Date header")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Call:
     """One call, and how its failures read.
@@ -87,6 +113,7 @@ class Call:
             `refresher.catalogue`.
         reach: Remedy where there is no answer; None for a sentence with the URL's origin.
         verify: Remedy where another server seems to answer.
+        sent_at: The wall clock's time, UTC; a refusal of a token's times then shows how the server's clock differs.
     """
 
     asked: str
@@ -103,6 +130,7 @@ class Call:
     explain: Callable[[int, str], str] | None = None
     reach: str | None = None
     verify: str = VERIFY_REMEDY
+    sent_at: datetime | None = None
 
     def fetch(self, transport: Transport) -> Response:
         """Make the call and return its answer, whose status is one of `accepted`."""
@@ -137,15 +165,31 @@ class Call:
             silent.entry = entry
             return silent
         text = read_error_text(response, *self.secrets, self.bearer or "")
+        name = entries.name_refusal(response.status, text, service=self.service)
+        remedy, clock = (self.explain or entries.find_remedy)(response.status, text), None
+        if name in entries.OF_TIMES and (clock := self.judge_clock(response)) is not None:
+            name, remedy = clock.name, entries.compose_remedy(clock.entry, text)
         refused = self.error(
-            f"{self.asked} was refused with HTTP {response.status}" + (f": {text}" if text else ""),
-            (self.explain or entries.find_remedy)(response.status, text),
+            f"{self.asked} {describe_status(response.status)}"
+            + (f": {text}" if text else "")
+            + (f" ({clock.evidence})" if clock else ""),
+            remedy,
             retryable=is_retryable(response.status),
             retry_after=response.retry_after,
         )
-        refused.entry = entries.name_refusal(response.status, text, service=self.service)
+        refused.entry = name
         refused.http_status = response.status
         return refused
+
+    def judge_clock(self, response: Response) -> "ClockFault | None":
+        """Return how this machine's clock differs from the server's; None if it does not, or that is unknown."""
+        date = read_date(response)
+        if self.sent_at is None or date is None:
+            return None
+        lead = self.sent_at - date
+        if abs(lead) <= CLOCK_SKEW:
+            return None
+        return ClockFault.of_lead(lead, urlsplit(self.url).hostname or self.url)
 
     def reject(self, fault: str) -> RefresherError:
         """Return the failure that an answer of the wrong shape is; `fault` goes on from "the response"."""
@@ -179,6 +223,24 @@ class Call:
         if self.document is not None:
             return headers | {"Content-Type": "application/json"}, json.dumps(self.document).encode()
         return headers, None
+
+
+def read_date(response: Response) -> datetime | None:
+    """Return the server's time, UTC, by the header `Date` (RFC 9110, section 6.6.1); None without one.
+
+    The header has whole seconds, cut off: the middle of that second is returned.
+    """
+    try:
+        return parsedate_to_datetime(response.headers.get("date", "")).astimezone(UTC) + _HALF_SECOND
+    except (ValueError, OverflowError):
+        return None
+
+
+def describe_status(status: int) -> str:
+    """Return what an error status means: a server that failed, or was asked too often, decided nothing."""
+    if status == _THROTTLED[0]:
+        return f"was throttled with HTTP {status}"
+    return f"{'failed' if is_retryable(status) else 'was refused'} with HTTP {status}"
 
 
 def is_retryable(status: int) -> bool:

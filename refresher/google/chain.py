@@ -8,7 +8,7 @@ exchange is decided in `refresher.engine.minter`.
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -17,7 +17,15 @@ from typing import Any
 from refresher.catalogue.entries import find_exchange_remedy, find_remedy, recognise
 from refresher.errors import ExchangeError, ImpersonationError, RefresherError, SupplyError
 from refresher.google.call import Call, Transport, is_retryable
-from refresher.resources import CLOUD_PLATFORM_SCOPE, CREATOR_ROLE, Endpoints, Impersonation, WorkloadIdentityProvider
+from refresher.resources import (
+    CLOUD_PLATFORM_SCOPE,
+    CREATOR_ROLE,
+    Endpoints,
+    Impersonation,
+    WorkloadIdentityProvider,
+    compose_grant_command,
+    is_member,
+)
 from refresher.tokens import ACCESS_TOKEN_TYPE, AccessToken
 
 _GRANT_TYPE = "urn:ietf:params:oauth:grant-type:token-exchange"
@@ -25,6 +33,9 @@ FEDERATED_ROLE = "roles/iam.workloadIdentityUser"
 _ID_TOKEN_ROLE = "roles/iam.serviceAccountOpenIdTokenCreator"  # noqa: S105 - the name of a role
 """The roles that allow a principal to act as a service account, if it is federated and otherwise; the first covers both
 kinds of tokens, but not going on to a further account (`iam.serviceAccounts.implicitDelegation`)."""
+
+QUOTA_PROJECT = "I12"
+"""The entry of the catalogue for a quota project that a caller may not use."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,8 +113,14 @@ def _name_delegates(delegates: Sequence[str]) -> dict[str, list[str]]:
 
 
 def explain_refusal(way: Impersonation, role: str, status: int, text: str) -> str:
-    """Return the remedy of a refusal: which role the principal lacks, or each link of a chain of delegates."""
+    """Return the remedy of a refusal: which role the principal lacks, or each link of a chain of delegates.
+
+    Every member that lacks a role has its own command, where it is known. Without a pool only the service account names
+    the quota project.
+    """
     entry = recognise(status, text)
+    if entry is not None and entry.name == QUOTA_PROJECT and way.is_own and way.service_account is not None:
+        return find_remedy(status, text, caller=f"serviceAccount:{way.service_account}")
     if entry is None or not entry.is_missing_role or is_retryable(status):
         named = {"caller": way.principal} | ({} if way.provider is None else {"provider": way.provider.name})
         if way.service_account is not None:
@@ -112,10 +129,13 @@ def explain_refusal(way: Impersonation, role: str, status: int, text: str) -> st
     if not way.delegates:
         return way.describe_grant(role if way.is_own else FEDERATED_ROLE)
     accounts = (*way.delegates, str(way.service_account))
-    links = zip((way.principal, *way.delegates), accounts, strict=True)
+    members = (way.principal, *(f"serviceAccount:{email}" for email in way.delegates))
+    links = list(zip(members, accounts, strict=True))
+    commands = [compose_grant_command(account, CREATOR_ROLE, each) for each, account in links if is_member(each)]
     return (
         f"grant each of the chain {CREATOR_ROLE} on the next (Google does not show which one lacks it): "
         + ", then ".join(f"{member} on {account}" for member, account in links)
+        + "".join(f"; {command}" for command in commands)
     )
 
 
@@ -127,12 +147,15 @@ class GoogleChain:
         transport: Returns what makes them; asked at the first one.
         own: Returns an access token of the worker's own, of a credentials file or (None) of the metadata server.
         names_quota_project: Whether the quota project is named as clients name it, who need a role there.
+        worker: Returns the member that the worker's own credentials are, of a file or (None) of the metadata server,
+            for remedies; None if that is unknown.
     """
 
     transport: Callable[[], Transport]
     endpoints: Endpoints
     own: Callable[[Path | None, datetime], AccessToken]
     names_quota_project: bool = False
+    worker: Callable[[Path | None], str | None] | None = None
 
     def exchange(self, way: Impersonation, subject_token: str, now: datetime) -> AccessToken:
         """Return what the service account is asked with.
@@ -175,6 +198,43 @@ class GoogleChain:
             way.service_account, audience, include_email=include_email, delegates=way.delegates
         )
 
+    def use_quota_project(self, way: Impersonation, granted: AccessToken) -> None:
+        """Check whether who calls Google's APIs with a token may name the quota project; the token is of `way`.
+
+        STS does not look at that project, and an account names it in the client's own calls alone. So a call is sent
+        that needs no other role. It is an `ImpersonationError` if the answer is no, with the
+        entry `QUOTA_PROJECT` of the catalogue, or if it is not known, with another one.
+        """
+        if way.quota_project is None:
+            return
+        service, resource, permission = (
+            "cloudresourcemanager",
+            f"projects/{way.quota_project}",
+            "serviceusage.services.use",
+        )
+        if way.service_account is not None:
+            service, resource = "iam", f"projects/-/serviceAccounts/{way.service_account}"
+            permission = "iam.serviceAccounts.get"
+        call = Call(
+            asked=f"testIamPermissions with quota project {way.quota_project} "
+            f"(asked as {way.service_account or way.principal})",
+            url=f"{self.endpoints.api_origin(service)}/v1/{resource}:testIamPermissions",
+            error=ImpersonationError,
+            bearer=granted.value,
+            headers={"x-goog-user-project": way.quota_project},
+            document={"permissions": [permission]},
+            explain=partial(explain_refusal, way, FEDERATED_ROLE),
+        )
+        call.fetch(self.transport())
+
+    def prove_quota_project(self, way: Impersonation, granted: AccessToken) -> None:
+        """Raise an `ImpersonationError` if the quota project is refused; what is not known counts as fine."""
+        try:
+            self.use_quota_project(way, granted)
+        except ImpersonationError as error:
+            if error.entry == QUOTA_PROJECT:
+                raise
+
     def _open(self, way: Impersonation, federated: AccessToken, role: str) -> IamCredentials:
         return IamCredentials(
             transport=self.transport(),
@@ -182,9 +242,15 @@ class GoogleChain:
             access_token=federated.value,
             error=ImpersonationError,
             caller=way.principal,
-            quota_project=way.quota_project if self.names_quota_project else None,
-            explain=partial(explain_refusal, way, role),
+            quota_project=way.quota_project if self.names_quota_project and not way.is_own else None,
+            explain=partial(self._explain, way, role),
         )
+
+    def _explain(self, way: Impersonation, role: str, status: int, text: str) -> str:
+        """Return the remedy of a refusal; the worker's own account is looked up only now, since it costs a call."""
+        if way.is_own and self.worker is not None:
+            way = replace(way, worker=self.worker(way.credentials))
+        return explain_refusal(way, role, status, text)
 
 
 def exchange(
@@ -227,6 +293,7 @@ def exchange(
             "subject_token_type": subject_token_type,
         },
         secrets=(subject_token,),
+        sent_at=now,
         explain=lambda status, text: find_exchange_remedy(subject_token_type, status, text, **known),
     )
     return call.read_access_token(call.fetch_document(transport), now)

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
+from http import HTTPStatus
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Self
@@ -61,6 +62,7 @@ class _RequestAdapter(google_transport.Request):
         self._transport = transport
         self.last_url = ""  # before the first call
         self.last_answer: Response | None = None
+        self.last_sent_at: datetime | None = None
         self.last_failure: TransportError | None = None  # why there is no answer, in our own words
 
     def __call__(
@@ -73,7 +75,7 @@ class _RequestAdapter(google_transport.Request):
         **_more: Any,  # noqa: ANN401 - google-auth's signature
     ) -> google_transport.Response:
         """Make a call, or raise google-auth's own `TransportError` where there is no answer."""
-        self.last_url, self.last_answer = url, None
+        self.last_url, self.last_answer, self.last_sent_at = url, None, datetime.now(UTC)
         content = body.encode() if isinstance(body, str) else body
         try:
             response = self._transport.request(method, url, headers=headers, body=content)
@@ -161,19 +163,26 @@ class CredentialsFile:
             ) from None
 
     def _translate(self, request: _RequestAdapter, kind: str) -> SupplyError:
-        retry_after = None if request.last_answer is None else request.last_answer.retry_after
+        retry_after, clock = None if request.last_answer is None else request.last_answer.retry_after, None
         if request.last_answer is None:
             retryable, reason = bool(request.last_url), str(request.last_failure or f"no request was sent ({kind})")
         else:
             status = request.last_answer.status
             retryable, reason = is_retryable(status), f"HTTP {status} ({kind})"
+            call = Call(asked="", url=request.last_url, sent_at=request.last_sent_at)
+            clock = call.judge_clock(request.last_answer) if status == HTTPStatus.BAD_REQUEST else None
+        remedy = "check that file, that its account is enabled, and that this machine reaches Google"
+        if request.last_failure is not None and request.last_failure.remedy:
+            remedy = request.last_failure.remedy
+        if clock is not None:
+            reason, remedy = f"{reason}; {clock.evidence}", entries.compose_remedy(clock.entry, "")
         failure = SupplyError(
             f"the credentials in {self.path} cannot be refreshed: {reason}",
-            (request.last_failure and request.last_failure.remedy)
-            or "check that file, that its account is enabled, and that this machine reaches Google",
+            remedy,
             retryable=retryable,
             retry_after=retry_after,
         )
+        failure.entry = "" if clock is None else clock.name
         failure.http_status = None if request.last_answer is None else request.last_answer.status
         return failure
 
@@ -202,12 +211,12 @@ def _list_source_files(document: Mapping[str, Any]) -> Iterator[Path]:
             yield Path(value)
 
 
-def prove(document: Mapping[str, Any], way: Impersonation, *, token_path: Path, transport: Transport) -> str:
+def prove(document: Mapping[str, Any], way: Impersonation, *, token_path: Path, transport: Transport) -> AccessToken:
     """Exchange the token in a file as an ADC document describes, and impersonate if it names a service account.
 
     The document's own token path is the container's and not used; `token_path` is where the token is for this process,
     and `way` what the document was composed of, for the remedies.
-    Returns the service account that the resulting access token is of, or "the federated principal itself".
+    Returns the resulting access token.
 
     Raises:
         ExchangeError: STS refused or did not answer, the file holds no token, or the document is not an ADC document.
@@ -221,7 +230,6 @@ def prove(document: Mapping[str, Any], way: Impersonation, *, token_path: Path, 
         raise ExchangeError(
             f"the ADC document can't be used ({type(error).__name__})", "publish it again: refresher once"
         ) from None
-    account: str | None = credentials.service_account_email
     try:
         credentials.refresh(request)
     except _FAILURES as error:
@@ -234,7 +242,7 @@ def prove(document: Mapping[str, Any], way: Impersonation, *, token_path: Path, 
         raise _translate(request, way, token_path) from None
     if not isinstance(credentials.token, str) or not isinstance(credentials.expiry, datetime):
         raise ExchangeError("the exchange returned no access token that expires", entries.UNKNOWN_REMEDY)
-    return account or "the federated principal itself"
+    return AccessToken(value=credentials.token, expires_at=credentials.expiry.replace(tzinfo=UTC))
 
 
 def _translate(request: _RequestAdapter, way: Impersonation, token_path: Path) -> RefresherError:
@@ -243,6 +251,7 @@ def _translate(request: _RequestAdapter, way: Impersonation, token_path: Path) -
         asked=f"the exchange at {facts.get('resource')}",
         url=request.last_url,
         error=ExchangeError,
+        sent_at=request.last_sent_at,
         explain=lambda status, text: entries.find_exchange_remedy(way.subject_token_type, status, text, **facts),
     )
     if request.last_url.endswith(":generateAccessToken"):

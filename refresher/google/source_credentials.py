@@ -7,6 +7,7 @@ google-auth reads its address from the environment at import, tries five times f
 more than is needed; and a daemon that asks nothing else never loads google-auth.
 """
 
+import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from refresher.errors import SupplyError
+from refresher.files import UnsuitableFileError, read_regular
 from refresher.google.call import Call, Response, Transport
 from refresher.shared_fetch import SharedFetch
 from refresher.tokens import AccessToken
@@ -24,6 +26,8 @@ _WORTH_A_CALL = timedelta(seconds=30)
 _LONGEST_WAIT = timedelta(minutes=1)
 """A caller that waits for another's fetch came before it; a clock that went back by less harms no token of an hour."""
 _EMAIL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}@[A-Za-z0-9.-]{1,253}")
+_LARGEST = 1024 * 1024
+"""Bytes of a credentials file."""
 _ACCOUNT = "/computeMetadata/v1/instance/service-accounts/default"
 _ELSEWHERE = (
     "run on Google Cloud; or choose another supplier, or a credentials file (credentials: of the identity); "
@@ -75,6 +79,25 @@ class MetadataServer:
         if response.headers.get("metadata-flavor") != "Google":
             raise SupplyError(f"{self.origin} is not a metadata server", _ELSEWHERE)
         return response
+
+
+def fetch_member(credentials: Path | None, transport: Transport, *, metadata: str) -> str | None:
+    """Return the member of a binding that the worker's own credentials are, for remedies; None if that is unknown.
+
+    A file names its account, or the one that it impersonates; the file of a user names no account.
+    """
+    if credentials is None:
+        try:
+            return f"serviceAccount:{MetadataServer(transport=transport, origin=metadata).fetch_email()}"
+        except SupplyError:
+            return None
+    try:
+        document = json.loads(read_regular(credentials, most=_LARGEST)[0])
+        url = str(document.get("service_account_impersonation_url") or "")
+        account = str(document.get("client_email") or url.rpartition("/")[2].partition(":")[0])
+    except (OSError, UnsuitableFileError, ValueError, AttributeError, RecursionError):
+        return None
+    return f"serviceAccount:{account}" if _EMAIL.fullmatch(account) else None
 
 
 def _explain(status: int, _text: str) -> str:

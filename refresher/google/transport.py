@@ -6,19 +6,14 @@ exempts the host; what we call over plain http is on this machine: the metadata 
 answers hold tokens: neither appears in a message, nor does the text of a foreign exception, which may quote them.
 """
 
-import os
 import re
-import socket
 import ssl
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from threading import Lock, Timer, local
 from typing import Any
 from urllib.parse import unquote, urlsplit
-from urllib.request import proxy_bypass
 
 import urllib3
 from urllib3 import exceptions
@@ -28,6 +23,7 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from refresher.durations import format_seconds
 from refresher.errors import ConfigurationError
 from refresher.google.call import Response, TransportError
+from refresher.google.deadline import Deadline, watch
 from refresher.google.trust import explain_tls, load_trust
 
 LARGEST_ANSWER = 1024 * 1024
@@ -63,70 +59,12 @@ class Limits:
     call: float = 20.0
 
 
-_current = local()
-
-
-class _Deadline:
-    """Ends the one call that this thread makes inside the `with` block, which neither urllib3 nor a socket does.
-
-    A timer shuts the connection's socket down; whatever the thread then waits for ends at once. That covers the TLS
-    handshake, a proxy's answer, headers and body. It covers neither name resolution, which ends when the system's
-    resolver ends it, nor the TCP connection, which has a limit of its own.
-    """
-
-    def __init__(self, seconds: float) -> None:
-        self.has_passed = False
-        self._lock = Lock()
-        self._socket: socket.socket | None = None
-        self._timer = Timer(seconds, self._end)
-        self._timer.daemon = True
-
-    def __enter__(self) -> None:
-        _current.deadline = self
-        self._timer.start()
-
-    def __exit__(self, *_failure: object) -> None:
-        self._timer.cancel()
-        _current.deadline = None
-        with self._lock:
-            self._drop()
-
-    def watch(self, watched: socket.socket) -> None:
-        """Shut this socket down at the end; its descriptor is copied, for TLS takes over the socket's own."""
-        with self._lock:
-            self._drop()
-            self._socket = socket.socket(fileno=os.dup(watched.fileno()))
-            if self.has_passed:
-                self._shut_down()
-
-    def _end(self) -> None:
-        with self._lock:
-            self.has_passed = True
-            self._shut_down()
-
-    def _shut_down(self) -> None:
-        if self._socket is not None:
-            with suppress(OSError):  # the other side was faster
-                self._socket.shutdown(socket.SHUT_RDWR)
-
-    def _drop(self) -> None:
-        if self._socket is not None:
-            self._socket.close()
-            self._socket = None
-
-
-def _watch(watched: socket.socket | None) -> None:
-    deadline: _Deadline | None = getattr(_current, "deadline", None)
-    if deadline is not None and watched is not None:
-        deadline.watch(watched)
-
-
 class _WatchedSocket(ssl.SSLSocket):
     """The kind of socket for `ssl.SSLContext.sslsocket_class`: watched from its handshake on."""
 
     def do_handshake(self, block: bool = False) -> None:  # noqa: FBT001, FBT002 - the library's signature
         """Do the TLS handshake."""
-        _watch(self)
+        watch(self)
         super().do_handshake(block)
 
 
@@ -134,11 +72,11 @@ class _PlainConnection(HTTPConnection):
     def connect(self) -> None:
         """Connect."""
         super().connect()
-        _watch(self.sock)
+        watch(self.sock)
 
     def send(self, data: Any) -> None:  # noqa: ANN401 - http.client's signature
         """Send a part of a request, perhaps on a connection that was kept, perhaps to a proxy."""
-        _watch(self.sock)
+        watch(self.sock)
         super().send(data)
 
 
@@ -206,7 +144,7 @@ class PooledTransport:
         """Make one call and return its answer, whatever the status; too large a one is a `TransportError` too."""
         host = urlsplit(url).netloc.rpartition("@")[2]
         pool = self._proxied if is_proxied(url, self._proxies) else self._direct
-        deadline, response, reason, remedy, entry = _Deadline(self._limits.call), None, "", "", "silent"
+        deadline, response, reason, remedy, entry = Deadline(self._limits.call), None, "", "", "silent"
         try:
             with deadline:
                 answer = pool.request(
@@ -253,6 +191,8 @@ def is_proxied(url: str, proxies: Mapping[str, str]) -> bool:
     parts = urlsplit(url)
     if "https" not in proxies or parts.scheme != "https" or _LOOPBACK.fullmatch(parts.hostname or ""):
         return False
+    from urllib.request import proxy_bypass  # noqa: PLC0415 - 0.4 MiB that nothing needs without a proxy
+
     return not proxy_bypass(parts.netloc.rpartition("@")[2], proxies)
 
 

@@ -5,15 +5,20 @@ there, and ignores a file that it can't use, which then shows as a server that i
 before. No session key is logged (`SSLKEYLOGFILE`): a user who reads such a log reads our tokens.
 """
 
+from __future__ import annotations
+
 import os
 import re
-import ssl
 import stat
-from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from refresher.errors import ConfigurationError
 from refresher.files import read_regular
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Iterator, Mapping
 
 TRUST = "trust"
 """The entry of the catalogue that errors of this module have."""
@@ -42,6 +47,8 @@ def load_trust(ca_file: Path | None, ca_key: str, variables: Mapping[str, str]) 
     Raises:
         ConfigurationError: A file or directory can't be used; the remedy has its key or variable.
     """
+    import ssl
+
     if (named := variables.get(_FILE)) is not None and named:
         _load(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), Path(named), _FILE)
     for directory in filter(None, variables.get(_DIRECTORY, "").split(os.pathsep)):
@@ -67,6 +74,8 @@ def explain_tls(
     The kinds are those of X509_STORE_CTX_get_error(3), and the message, which may quote what the server sent, is not
     shown. `REQUESTS_CA_BUNDLE` is not read: only requests, which is not used, knows it.
     """
+    import ssl
+
     causes = (error, *error.args, error.__cause__, error.__context__)
     refusal = next((each for each in causes if isinstance(each, ssl.SSLCertVerificationError)), None)
     shown = (
@@ -96,6 +105,8 @@ def explain_tls(
 def list_file_faults(ca_file: Path | None, ca_key: str) -> Iterator[ConfigurationError]:
     """Return why the file of a configuration, which `ca_key` names, can't be trusted, as `load_trust` does."""
     if ca_file is not None:
+        import ssl
+
         try:
             _load(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), ca_file, ca_key)
         except ConfigurationError as error:
@@ -104,6 +115,8 @@ def list_file_faults(ca_file: Path | None, ca_key: str) -> Iterator[Configuratio
 
 def _load(context: ssl.SSLContext, path: Path, key: str) -> None:
     """Trust the certificates in a file; `key` is what names it."""
+    import ssl
+
     try:
         read_regular(path, most=_LARGEST)  # OpenSSL would wait for a FIFO
         context.load_verify_locations(cafile=str(path))

@@ -1,9 +1,10 @@
 """The keys directory: create the first key, add the next, activate, retire and revoke keys, load them.
 
 `KID.pem` holds a key, `keys.json` lists the keys that there are. A key counts only once `keys.json` names it, so a run
-that ends between the two writes leaves a file that nothing uses. Files are replaced as tokens are, and under a lock.
-Private halves of keys that are gone are removed. Which change is allowed is decided in `refresher.keys.registry`. Each
-function raises a `KeysError` also if the directory, its `keys.json` or a key in it can't be used.
+that ends between the two writes leaves a file that nothing uses; the next change removes it. Files are replaced as
+tokens are, and under a lock. Private halves of keys that are gone are removed. Which change is allowed is decided in
+`refresher.keys.registry`. Each function raises a `KeysError` also if the directory, its `keys.json` or a key in it
+can't be used.
 """
 
 import fcntl
@@ -33,6 +34,8 @@ PATIENCE = 5.0
 """How long to wait for another process that changes the keys, in seconds; it should take milliseconds."""
 _PAUSE = 0.02
 _TEMPORARY = re.compile(r"\..+\.[0-9a-f]{16}\.tmp")
+_KEY_FILE = re.compile(r"[A-Za-z0-9_-]{43}\.pem")
+"""A key that this program wrote: its name is an RFC 7638 thumbprint."""
 
 
 def create(directory: Path, *, algorithm: str, now: datetime) -> KeyRecord:
@@ -124,10 +127,7 @@ def load_signing_key(directory: Path) -> PrivateKey:
     """Load the active key; without one it is a `KeysError`. Loading is slow (RSA 50 ms), so keep it."""
     active = next((record for record in list_keys(directory) if record.state is KeyState.ACTIVE), None)
     if active is None:
-        raise KeysError(
-            f"{directory} holds no active key",
-            "create one in an empty directory DIR: refresher keys new --directory DIR",
-        )
+        raise registry.miss_active_key(directory)
     return _load(directory, active)
 
 
@@ -216,14 +216,19 @@ def _find_active(records: Sequence[KeyRecord]) -> KeyRecord:
 
 
 def _write(descriptor: int, records: Sequence[KeyRecord], key: PrivateKey | None = None) -> None:
-    """Write a new key if there is one, then `keys.json`; then remove every key that is gone, also of a killed run."""
+    """Write a new key if there is one, then `keys.json`; then remove every key that is gone, or was never listed.
+
+    Without a `keys.json` before, no key is removed: it may have been lost, and be restored from a backup.
+    """
+    names = os.listdir(descriptor)
     if key is not None:
         _replace(descriptor, f"{key.kid}.pem", key.to_pem())
     _replace(descriptor, REGISTRY, json.dumps(registry.compose_document(records), indent=2).encode())
-    for record in records:
-        if record.state is KeyState.GONE:
+    kept = {f"{record.kid}.pem" for record in records if record.state is not KeyState.GONE}
+    for name in names:
+        if REGISTRY in names and _KEY_FILE.fullmatch(name) and name not in kept:
             with suppress(FileNotFoundError):
-                os.unlink(f"{record.kid}.pem", dir_fd=descriptor)
+                os.unlink(name, dir_fd=descriptor)
 
 
 def _replace(directory: int, name: str, content: bytes) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from refresher.errors import KeysError
 from refresher.files import read_state
-from refresher.users import find_prefix
+from refresher.users import compose_prefix, find_prefix
 
 
 def build_unowned(path: Path, owner: int, user: int) -> KeysError:
@@ -37,10 +37,16 @@ def _suggest_new(directory: Path, user: int | None) -> str:
     """
     state, place = read_state(find_nearest(directory)), shlex.quote(str(directory))
     owner = os.geteuid() if state is None else state.uid
-    user = owner if user is None else user
-    create = "" if owner == user else f"install -d -o {user} -m 0700 {place} && "
-    prefix = find_prefix(user) if user else ""
-    return f"create the very first key: {create}{prefix}refresher keys new --directory {place}"
+    if user is None:  # root asks about the keys of another user's program
+        user = os.geteuid() or owner
+    command = f"refresher keys new --directory {place}"
+    if owner == user:
+        command = f"{find_prefix(user) if user else ''}{command}"
+    else:
+        runner = "" if os.geteuid() == 0 else "as root, "
+        command = f"{runner}install -d -o {user} -m 0700 {place} && {compose_prefix(user)}{command}"
+    upload = f"refresher keys jwks --directory {place}"
+    return f"create the very first key: {command}; then upload what `{upload}` prints to the provider"
 
 
 def find_nearest(directory: Path) -> Path:

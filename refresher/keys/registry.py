@@ -20,6 +20,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from refresher.durations import format_time
 from refresher.errors import KeysError
 from refresher.files import VOLUME_REMEDY, UnsuitableFileError, is_volume, open_directory, read_regular, read_state
 from refresher.keys.refusals import build_unowned, translate
@@ -140,7 +141,10 @@ def list_faults(directory: Path, user: int | None) -> Iterator[KeysError]:
     try:
         owner = directory.stat().st_uid if user is None else user
         with open_keys(directory, user=owner) as descriptor:
-            for record in read_registry(descriptor, directory, user=owner):
+            records = read_registry(descriptor, directory, user=owner)
+            if not any(record.state is KeyState.ACTIVE for record in records):
+                yield miss_active_key(directory)
+            for record in records:
                 if record.state is not KeyState.GONE:
                     try:
                         read_key_file(descriptor, directory / f"{record.kid}.pem", user=owner)
@@ -150,6 +154,15 @@ def list_faults(directory: Path, user: int | None) -> Iterator[KeysError]:
         yield translate(directory, error, user)
     except KeysError as error:
         yield error
+
+
+def miss_active_key(directory: Path) -> KeysError:
+    """Return the error of a directory without a key that signs."""
+    return KeysError(
+        f"{directory} holds no active key: nothing can be signed",
+        f"add one: refresher keys rotate --directory {directory}; upload the keys, and run: "
+        f"refresher keys activate --directory {directory}",
+    )
 
 
 def read_registry(descriptor: int, directory: Path, *, user: int | None = None) -> Records:
@@ -194,7 +207,7 @@ def read_key_file(descriptor: int, path: Path, *, user: int | None = None) -> by
 def compose_document(records: Iterable[KeyRecord]) -> dict[str, Any]:
     """Return `keys.json`: `{"version": 1, "keys": [{"kid": …, "algorithm": …, "state": …, …}]}`, times in UTC."""
     keys = [
-        {name: f"{value:%FT%TZ}" if isinstance(value, datetime) else value for name, value in asdict(record).items()}
+        {name: format_time(value) if isinstance(value, datetime) else value for name, value in asdict(record).items()}
         for record in records
     ]
     return {"version": 1, "keys": keys}
@@ -232,7 +245,7 @@ def activate_key(records: Sequence[KeyRecord], kid: str | None, now: datetime, l
     """
     waiting = [record for record in _select(records, KeyState.NEXT) if kid in (None, record.kid)]
     if not waiting:
-        problem = "no key is next" if kid is None else f"key {kid} is not next"
+        problem = "no key waits to be activated" if kid is None else f"key {kid} is not next"
         raise KeysError(problem, "add one: refresher keys rotate; list all: refresher keys list")
 
     def change(record: KeyRecord) -> KeyRecord:

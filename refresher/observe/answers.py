@@ -12,8 +12,10 @@ from io import BytesIO
 from typing import Any
 
 from refresher import __version__
+from refresher.engine.agenda import Key
 from refresher.engine.exchanges import ExchangeHealth
-from refresher.observe.board import Board
+from refresher.metadata.plan import EndpointHealth
+from refresher.observe.board import Board, Job
 from refresher.observe.messages import Request, Response
 from refresher.observe.metrics import CONTENT_TYPE, write_metrics
 from refresher.observe.page import SECURITY_HEADERS, write_page
@@ -153,6 +155,8 @@ def write_status(
         "daemon": _describe_daemon(board, found, as_of),
     }
     exchanges = (json.dumps(_describe_exchange(each)) for each in board.exchanges.values())
+    endpoints = (json.dumps(_describe_endpoint(each)) for each in board.describe_endpoints().endpoints)
+    failing = (json.dumps(_describe_failure(key, job)) for key, job in board.list_failing())
     targets = (
         f'{{{each.members}, "remaining_seconds": '
         f"{'null' if each.expires_at is None else int(each.expires_at - moment)}, "
@@ -161,7 +165,8 @@ def write_status(
     )
     written = BytesIO()  # a buffer that grows: of a large fleet, a list of texts would be twice their size
     written.write(json.dumps(head)[:-1].encode())
-    for key, items in (("exchanges", exchanges), ("targets", targets)):
+    members = (("exchanges", exchanges), ("endpoints", endpoints), ("failing", failing), ("targets", targets))
+    for key, items in members:
         written.write(f', "{key}": ['.encode())
         for index, item in enumerate(items):
             written.write(f"{', ' if index else ''}{item}".encode())
@@ -205,6 +210,17 @@ def _write_job(board: Board, verdict: Verdict) -> str:
     )
 
 
+def _describe_failure(key: Key, job: Job) -> Mapping[str, str | int | None]:
+    return {
+        "target": key[0],
+        "artifact": key[1] or None,
+        "failures": job.failures,
+        "next_attempt_at": None if job.next_at is None else format_time(job.next_at),
+        "problem": job.problem,
+        "remedy": job.remedy,
+    }
+
+
 def _describe_exchange(found: ExchangeHealth) -> Mapping[str, str | int | None]:
     return {
         "identity": found.identity,
@@ -217,6 +233,17 @@ def _describe_exchange(found: ExchangeHealth) -> Mapping[str, str | int | None]:
         "problem": found.problem,
         "cause": found.cause,
         "remedy": found.remedy,
+    }
+
+
+def _describe_endpoint(found: EndpointHealth) -> Mapping[str, Any]:
+    return {
+        "target": found.target,
+        "state": found.listener.state.value,
+        "connections": found.connections,
+        "requests": found.requests,
+        "problem": found.listener.problem,
+        "remedy": found.listener.remedy,
     }
 
 

@@ -6,7 +6,7 @@ does), and nothing waits: a lock is held for the length of an assignment.
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from threading import Lock
@@ -19,6 +19,7 @@ from refresher.engine.observer import Observer
 from refresher.engine.outcome import Outcome, Result
 from refresher.engine.plan import Plan, Target
 from refresher.errors import THROTTLED, ExchangeError, ImpersonationError, PublishError, RefresherError, SupplyError
+from refresher.metadata.plan import EndpointsHealth
 
 LIVE_SECONDS = 30.0
 """The daemon is live while its last tick ended within this time; one is due each second."""
@@ -101,6 +102,8 @@ class Board(Observer):
         """Names of directories that belong to no target any more, and keep files for a while."""
         self.faults: tuple[tuple[str, str], ...] = ()
         """Problem and remedy of what the daemon can't do now."""
+        self.describe_endpoints: Callable[[], EndpointsHealth] = EndpointsHealth
+        """Returns the health of the metadata endpoints; replaced by what keeps them."""
 
     def note_tick(
         self, exchanges: Sequence[ExchangeHealth], faults: Sequence[tuple[str, str]] = (), throttled: int = 0
@@ -171,6 +174,11 @@ class Board(Observer):
     def get_job(self, target: str, artifact: str = "") -> Job:
         """Return how a job ended last."""
         return self._jobs.get((target, artifact), _NEVER)
+
+    def list_failing(self) -> list[tuple[Key, Job]]:
+        """Return the jobs whose last attempt failed, each with its target and its artifact, in the order of names."""
+        with self._lock:
+            return sorted((key, job) for key, job in self._jobs.items() if job.failures and job.problem is not None)
 
     def count_jobs(self) -> Tally:
         """Return the counts of all jobs since the start."""

@@ -4,13 +4,14 @@ What befalls many targets for one cause is one finding. The reason why the daemo
 what its files lack is only the effect, and is shown where there is no such reason.
 """
 
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import IntEnum
+from typing import NamedTuple
 
 from refresher.durations import format_span
+from refresher.engine.causes import identify_cause
 from refresher.engine.exchanges import ExchangeHealth, ExchangeState
 from refresher.observe.board import Board, Job
 from refresher.observe.survey import Verdict
@@ -54,16 +55,54 @@ _EFFECTS = {
     State.OVERDUE: "Containers fail soon: little of the token's life is left",
 }
 
-_VAGUE = ("", "unknown", "response")
-"""Entries of failures that may differ in their cause."""
-_ISSUE = re.compile("; the token was issued at [^;]*")
 _FEW = 3
 
 
 def list_findings(board: Board, verdicts: Sequence[Verdict], now: datetime) -> list[Finding]:
     """Return all findings, the worst first; none of a healthy fleet."""
-    found = [*_judge_daemon(board), *_judge_exchanges(board, now), *_judge_targets(board, verdicts, now)]
+    causes: dict[tuple[str, str], list[_Effect]] = {}
+    for effect in (*_judge_exchanges(board, now), *_judge_targets(board, verdicts, now)):
+        causes.setdefault(effect.cause, []).append(effect)
+    joined = [*map(_join, causes.values())]
+    shown = {each.problem for each in joined}
+    found = [*(each for each in _judge_daemon(board) if each.problem not in shown), *joined]
     return sorted(found, key=lambda each: (each.weight, -len(each.targets)))
+
+
+class _Effect(NamedTuple):
+    """What one cause does to one identity, or to one file of one target."""
+
+    cause: tuple[str, str]
+    finding: Finding
+    identity: str = ""
+    subject: str = ""
+    """What fails of a target; empty for its token."""
+
+
+def _join(effects: Sequence[_Effect]) -> Finding:
+    """Return the one finding of a cause: what is worst leads, and what differs is a fact with its targets."""
+    lead = min(effects, key=lambda each: (each.finding.weight, not each.identity))
+    texts: dict[str, list[str]] = {}
+    for each in effects:
+        texts.setdefault(_label(each), []).extend([each.identity] if each.identity else each.finding.targets)
+    names, effect = texts.pop(_label(lead)), lead.finding.effect
+    if lead.identity:
+        effect += f" identity {names[0]}" if len(names) == 1 else f" {len(names)} identities: {_name_few(names)}"
+    facts = tuple(f"{text} ({_name_few(dict.fromkeys(concerned))})" for text, concerned in texts.items())
+    targets = dict.fromkeys(name for each in effects for name in each.finding.targets)
+    return replace(lead.finding, effect=effect, targets=list(targets), facts=(*lead.finding.facts, *facts))
+
+
+def _label(each: _Effect) -> str:
+    """Return an effect in words that are the same for all targets."""
+    if each.identity or each.finding.weight is Weight.FAILING:
+        return each.finding.effect
+    return f"refreshing {each.subject or 'the token'} fails, and the present one still serves"
+
+
+def _name_few(names: Iterable[str]) -> str:
+    listed = list(names)
+    return ", ".join(listed[:_FEW]) + (", …" if len(listed) > _FEW else "")
 
 
 def _judge_daemon(board: Board) -> Iterator[Finding]:
@@ -93,8 +132,7 @@ def _judge_daemon(board: Board) -> Iterator[Finding]:
         yield Finding(weight=Weight.NOTABLE, effect="Nothing to do", problem="no targets are configured", remedy=remedy)
 
 
-def _judge_exchanges(board: Board, now: datetime) -> Iterator[Finding]:
-    causes: dict[tuple[object, ...], tuple[Finding, list[str]]] = {}
+def _judge_exchanges(board: Board, now: datetime) -> Iterator[_Effect]:
     for identity, names in board.list_identities().items():
         found = board.exchanges.get(identity)
         if found is None or found.problem is None:
@@ -111,16 +149,10 @@ def _judge_exchanges(board: Board, now: datetime) -> Iterator[Finding]:
             effect=_describe_answer(found),
             problem=found.problem,
             remedy=remedy,
+            targets=list(names),
             facts=tuple(facts),
         )
-        key = (found.state, found.is_local, *_identify(identity, found.entry, found.problem, remedy))
-        first, identities = causes.setdefault(key, (finding, []))
-        first.targets.extend(names)
-        identities.append(identity)
-    for finding, identities in causes.values():
-        named = ", ".join(identities[:_FEW]) + (", …" if len(identities) > _FEW else "")
-        noun = f"identity {named}" if len(identities) == 1 else f"{len(identities)} identities: {named}"
-        yield replace(finding, effect=f"{finding.effect} {noun}")
+        yield _Effect(identify_cause(found.entry, found.problem, remedy, identity, found.target), finding, identity)
 
 
 def _describe_answer(found: ExchangeHealth) -> str:
@@ -129,27 +161,17 @@ def _describe_answer(found: ExchangeHealth) -> str:
     return "This machine can't ask Google about" if found.is_local else "Google does not answer"
 
 
-def _identify(name: str, entry: str, problem: str, remedy: str) -> tuple[str, str]:
-    """Return what is the same wherever one cause shows, and one remedy puts an end to it.
-
-    A server's words hold an account or a time. The `entry` of `refresher.catalogue` is the cause, but where it is the
-    one of all that is not known. The `name` stands in the texts for whom they concern.
-    """
-    cause = problem.replace(name, "…") if entry in _VAGUE else entry
-    return cause, _ISSUE.sub("", remedy).replace(name, "…")
-
-
-def _judge_targets(board: Board, verdicts: Sequence[Verdict], now: datetime) -> Iterator[Finding]:
-    causes: dict[tuple[object, ...], Finding] = {}
+def _judge_targets(board: Board, verdicts: Sequence[Verdict], now: datetime) -> Iterator[_Effect]:
     for verdict in sorted(verdicts, key=lambda each: each.expires_at or 0.0):  # the first of a cause stands for all
         for name, job in _list_jobs(board, verdict):
             shortage = verdict.shortages.get(name)
             if shortage is None and not job.failures:
                 continue
             finding = _judge(verdict, name, job, shortage, now)
-            cause = _identify(verdict.name, job.entry, finding.problem, finding.remedy)
-            causes.setdefault((finding.weight, name, *cause), finding).targets.append(verdict.name)
-    yield from causes.values()
+            cause = identify_cause(
+                job.entry, finding.problem, finding.remedy, verdict.name, name or verdict.target.leading
+            )
+            yield _Effect(cause, finding, subject=name)
 
 
 def _list_jobs(board: Board, verdict: Verdict) -> Iterator[tuple[str, Job]]:
@@ -178,4 +200,5 @@ def _judge(verdict: Verdict, name: str, job: Job, shortage: tuple[str, str] | No
         effect = _EFFECTS.get(verdict.state, "Containers may fail")
         if job.problem is not None:
             facts.append(shortage[0])
-    return Finding(weight=weight, effect=effect, problem=problem, remedy=remedy, facts=tuple(facts))
+    targets = [verdict.name]
+    return Finding(weight=weight, effect=effect, problem=problem, remedy=remedy, targets=targets, facts=tuple(facts))

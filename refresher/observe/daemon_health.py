@@ -17,7 +17,7 @@ from refresher.errors import PublishError
 from refresher.observe.health import TargetHealth
 from refresher.observe.remedies import REMEDIES, THIS_USER, choose_remedy
 from refresher.policy import State
-from refresher.publishing.lock import is_daemon_running
+from refresher.publishing.daemon_lock import is_daemon_running
 from refresher.publishing.space import check_root
 from refresher.publishing.walk import LOCK
 from refresher.users import DaemonUser
@@ -81,7 +81,7 @@ def examine_daemon(
     Remedies run commands as the user of `daemon`.
     """
     is_running = is_daemon_running(root)
-    pid = _find_holder(root, proc_directory) if is_running else None
+    pid = find_holder(root, proc_directory) if is_running else None
     if is_running and pid is None and (daemons := _list_daemons(root, proc_directory)):
         # the lock of a daemon may be seen by root alone, since it may not be dumped; its state by every user
         is_stopped = all(_is_stopped(process) for process in daemons)
@@ -101,7 +101,7 @@ def examine_daemon(
     elif is_running is False and due:
         problem = f"no daemon refreshes what is due: {_join(due)}"
         remedy = f"{choose_remedy(root, daemon)}; if a timer runs that, look why it did not (systemctl list-timers)"
-    elif is_running:
+    else:
         try:
             check_root(root)
         except PublishError as error:
@@ -134,7 +134,7 @@ def _join(names: Sequence[str]) -> str:
     return ", ".join(names[:_MOST_NAMES]) + (", …" if len(names) > _MOST_NAMES else "")
 
 
-def _find_holder(root: Path, proc_directory: Path) -> int | None:
+def find_holder(root: Path, proc_directory: Path = Path("/proc")) -> int | None:
     """Return the process that holds the daemon's byte of a root's lock, by proc(5); None if it can't be seen.
 
     The kernel names no process for a lock of an open file, so those that have the file open are looked at.

@@ -28,16 +28,14 @@ from refresher.observe.remedies import (
 from refresher.policy import State
 from refresher.publishing.artifacts import DESCRIPTIONS, ENVIRONMENT, TOKEN, get_row
 from refresher.publishing.contents import PublishedFile, parse_descriptions
-from refresher.publishing.directory import CredentialsDirectory, is_in_place
-from refresher.publishing.lock import is_daemon_running
-from refresher.publishing.record import NewerRecordError
+from refresher.publishing.daemon_lock import is_daemon_running
+from refresher.publishing.directory import CredentialsDirectory, NewerRecordError, is_in_place
 from refresher.publishing.walk import LOCK, InsecureDirectoryError, build_foreign_error
 from refresher.tokens import SubjectToken
-from refresher.users import DaemonUser
+from refresher.users import DaemonUser, recommend_root
 
 _SERVING = (State.FRESH, State.DUE)
 _DENIED = os.strerror(errno.EACCES)
-_AS_ROOT = "run this command as root"
 _BLOCKED = "is not a regular file"
 _SHORTAGES = {
     State.ABSENT: "is absent",
@@ -246,7 +244,10 @@ def build_unreadable(
     """Return the verdict on a directory that can't be read, or not be trusted."""
     complaint = error.problem, error.remedy
     if isinstance(error.__cause__, PermissionError):
-        complaint = f"target {directory.name} can't be examined: this user may not read {directory.path}", _AS_ROOT
+        complaint = (
+            f"target {directory.name} can't be examined: this user may not read {directory.path}",
+            recommend_root(),
+        )
     return build_verdict(directory, Assessment(state=State.UNREADABLE), now, complaint=complaint, leading=leading)
 
 
@@ -286,7 +287,7 @@ def _complain_of_token(
     token, reason = assessment.token, assessment.reason or ""
     label = f"the {leading.replace('_', ' ')} of target {directory.name}"
     if assessment.state is State.UNREADABLE and reason.endswith(_DENIED):
-        return f"{label} can't be examined: this user may not read it", _AS_ROOT
+        return f"{label} can't be examined: this user may not read it", recommend_root()
     if assessment.state is State.ABSENT and (fault := find_root_fault(directory.root, daemon)) is not None:
         return fault, choose_remedy(directory.root, daemon)
     if assessment.state not in _SERVING:

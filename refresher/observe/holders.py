@@ -12,7 +12,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from refresher.errors import PublishError
+from refresher.publishing.directory import TargetRecord, read_record
 from refresher.publishing.mounts import suggest_mount
+from refresher.publishing.walk import LOCK
 from refresher.text import escape
 
 _READ = os.O_RDONLY | os.O_CLOEXEC
@@ -59,6 +62,7 @@ def find_holders(directories: Mapping[Path, str | None], proc_directory: Path = 
                         "— mount the directory of its target alone"
                     )
             yield from (f"process {process} has {found}" for found in _list_misplaced(mounts, places, directories))
+            yield from (f"process {process} has {found}" for found in _list_moved(mounts, own, places, directories))
     finally:
         os.close(proc)
 
@@ -99,9 +103,10 @@ def _list_misplaced(
         folder, _, name = mount.root.removesuffix(_REPLACED).rpartition("/")
         former = _ASIDE.fullmatch(name)  # one of a target is known by `_describe_fault`
         is_known = (mount.device, f"{folder}/{former[1] if former else name}") in places
-        if (mount.device, folder) in roots and not is_known and mount.point in used:
+        root = None if is_known else roots.get((mount.device, folder))
+        if root is not None and (mount.point in used or _read_record(root / name) is not None):
             yield (
-                f"{roots[mount.device, folder] / escape(name)}, which is not the directory of a target, mounted at "
+                f"{root / escape(name)}, which is not the directory of a target, mounted at "
                 f"{escape(mount.point)}: it was moved on the host, or its target was removed, and nothing is published "
                 "there any more — start the container again with the directory of its target"
             )
@@ -112,6 +117,61 @@ def _list_misplaced(
                     f"{directory}: directory_root was unmounted or covered, and nothing that is newer is seen there — "
                     "start the container again"
                 )
+
+
+def _list_moved(
+    mounts: list[Mount],
+    own: list[Mount],
+    places: Mapping[tuple[str, str], Path],
+    directories: Mapping[Path, str | None],
+) -> Iterator[str]:
+    """Find directories that were moved out of the root: by their record, and by their place in the container."""
+    used, folders = set(directories.values()), {(device, place.rpartition("/")[0]) for device, place in places}
+    names = {directory.name: directory for directory in directories}
+    for mount in mounts:
+        is_inside = (mount.device, mount.root.removesuffix(_REPLACED).rpartition("/")[0]) in folders
+        if is_inside or mount.device not in {device for device, _ in folders} or (mount.device, mount.root) in places:
+            continue
+        if mount.root.endswith(_REPLACED):
+            if mount.point in used:
+                yield (
+                    f"a directory mounted at {escape(mount.point)} that was moved out of directory_root and removed: "
+                    "it sees nothing that is published since — start the container again"
+                )
+            continue
+        place = _find_on_host(mount, own)
+        if place is None or os.path.lexists(place.parent / LOCK):  # in another root, whose daemon it belongs to
+            continue
+        record = _read_record(place)
+        if record is None:
+            continue
+        former = names.get(record.target, Path(record.target))
+        yield (
+            f"{escape(str(place))} mounted at {escape(mount.point)}: it is the former directory "
+            f"{former.with_name(escape(former.name))}, which was moved, and nothing is published there any more — "
+            "start the container again with the directory of its target"
+        )
+
+
+def _find_on_host(mount: Mount, own: Sequence[Mount]) -> Path | None:
+    """Return where this process sees what is mounted elsewhere; None for nowhere."""
+    around = [each for each in own if each.device == mount.device and Path(mount.root).is_relative_to(each.root)]
+    nearest = max(around, key=lambda each: len(each.root), default=None)
+    return None if nearest is None else Path(nearest.point, Path(mount.root).relative_to(nearest.root))
+
+
+def _read_record(directory: Path) -> TargetRecord | None:
+    """Return the target record of a directory; None where it is absent, or this user may not read it."""
+    try:
+        descriptor = os.open(directory, _READ | os.O_DIRECTORY | os.O_NOFOLLOW)
+    except OSError:
+        return None
+    try:
+        return read_record(descriptor, str(directory))
+    except PublishError:
+        return None
+    finally:
+        os.close(descriptor)
 
 
 def _describe_place(point: str, wanted: str, directory: Path, directories: Mapping[Path, str | None]) -> str:

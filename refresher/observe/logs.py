@@ -14,7 +14,7 @@ from queue import Full, Queue
 from threading import Lock, Thread
 from typing import TextIO
 
-from refresher.engine.reporter import Event
+from refresher.engine.events import Event
 from refresher.text import blank_secrets
 
 _LOGGER = logging.getLogger("refresher")

@@ -13,6 +13,7 @@ from io import BytesIO
 
 from refresher import __version__
 from refresher.engine.exchanges import ExchangeState
+from refresher.metadata.plan import ListenerState
 from refresher.observe.board import BUCKETS, Board
 from refresher.observe.survey import Verdict
 from refresher.policy import State
@@ -32,12 +33,18 @@ METRICS = {
     "refresher_exchange_last_success_timestamp_seconds": ("gauge", "When Google last accepted the identity."),
     "refresher_exchange_refused": ("gauge", "1 if Google refused the identity when it was last tried, else 0."),
     "refresher_exchange_consecutive_failures": ("gauge", "Probes of an identity in a row that Google did not accept."),
+    "refresher_metadata_endpoint_open": ("gauge", "1 if the target's metadata endpoint listens, else 0."),
+    "refresher_metadata_connections": ("gauge", "Connections to all metadata endpoints."),
+    "refresher_metadata_requests_total": ("counter", "Requests to metadata endpoints by how they ended."),
     "refresher_refreshes_total": ("counter", "Attempts by how they ended; `stage` is the one that failed, or done."),
     "refresher_throttled_total": ("counter", "Attempts, and probes of identities, that met HTTP 429, by stage."),
     "refresher_refresh_duration_seconds": ("histogram", "Duration of attempts."),
     "refresher_configuration_problems": ("gauge", "Problems that keep the configuration or drop-ins from being used."),
     "refresher_last_tick_seconds": ("gauge", "How long ago the daemon's last tick ended; one is due each second."),
-    "refresher_verdicts_age_seconds": ("gauge", "Age of the oldest look at a target's files in these metrics."),
+    "refresher_verdicts_age_seconds": (
+        "gauge",
+        "How long ago the oldest of the verdicts in these metrics was found to hold.",
+    ),
     "process_resident_memory_bytes": ("gauge", "Resident memory."),
     "process_cpu_seconds_total": ("counter", "Processor time, user and system."),
     "process_start_time_seconds": ("gauge", "When the daemon started."),
@@ -90,6 +97,7 @@ def _list_series(
     )
     yield from _list_jobs(board, verdicts)
     yield from _list_exchanges(board)
+    yield from _list_endpoints(board)
     yield from _list_daemon(board, as_of, now)
 
 
@@ -133,6 +141,23 @@ def _list_exchanges(board: Board) -> Iterator[tuple[str, list[str]]]:
     yield (
         (name := "refresher_exchange_consecutive_failures"),
         [f'{name}{{identity="{identity}"}} {found.failures}' for identity, found in tried],
+    )
+
+
+def _list_endpoints(board: Board) -> Iterator[tuple[str, list[str]]]:
+    found = board.describe_endpoints()
+    yield (
+        (name := "refresher_metadata_endpoint_open"),
+        [
+            f'{name}{{target="{each.target}"}} {1 if each.listener.state is ListenerState.SERVING else 0}'
+            for each in found.endpoints
+        ],
+    )
+    connections = sum(each.connections for each in found.endpoints)
+    yield (name := "refresher_metadata_connections"), [f"{name} {connections}"]
+    yield (
+        (name := "refresher_metadata_requests_total"),
+        [f'{name}{{outcome="{outcome}"}} {count}' for outcome, count in found.requests.items()],
     )
 
 

@@ -143,7 +143,7 @@ def _write_findings(findings: Sequence[Finding]) -> Iterator[str]:
         soft = f'<p class="soft">{"; ".join(facts)}</p>' if facts else ""
         yield (
             f'<article class="finding {_FINDING_COLOURS[finding.weight]}"><h3>{_clean(finding.effect)}</h3>'
-            f'<p>{_mark_code(finding.problem)}</p><p class="do"><b>Do</b>{_mark_code(finding.remedy)}</p>{soft}'
+            f'<p>{_mark_code(finding.problem)}</p><p class="do"><b>Remedy</b>{_mark_code(finding.remedy)}</p>{soft}'
             "</article>\n"
         )
     if len(findings) > _MOST_FINDINGS:

@@ -4,7 +4,7 @@ from pathlib import Path
 from shlex import quote
 
 from refresher.files import read_state
-from refresher.publishing.lock import is_daemon_running
+from refresher.publishing.daemon_lock import is_daemon_running
 from refresher.publishing.walk import LOCK
 from refresher.users import DaemonUser
 

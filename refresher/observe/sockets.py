@@ -24,6 +24,8 @@ _SOCKET_MODE = 0o660
 _OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _CREDENTIALS = Struct("iII")
 """`struct ucred` of unix(7): process, user, group."""
+_LISTENS = "0A"
+"""The state of a socket that listens, in proc(5)."""
 _BACKLOG = 512
 """Long enough for a burst, and short enough that the last of it is served within a tenth of a second."""
 _REMEDIES = {
@@ -96,7 +98,7 @@ def check_address(address: UnixSocket | TcpSocket, group: str | None, *, is_take
     `is_taken` is whether the daemon may be listening there now.
     """
     if isinstance(address, TcpSocket):
-        with _open_tcp(address._replace(port=0) if is_taken else address):
+        with _open_tcp(address, port=0 if is_taken else None):
             return
     if group is not None:
         find_group(group)
@@ -110,11 +112,50 @@ def check_address(address: UnixSocket | TcpSocket, group: str | None, *, is_take
             raise _build_taken_error(address.path)
 
 
+def find_occupant(address: UnixSocket | TcpSocket, daemon: int | None) -> ListenError | None:
+    """Return the fault that another process listens where the daemon, a process of this id, should; None if none does.
+
+    With None no daemon runs. Who listens on a port is seen where the daemon's descriptors are: by root and its user.
+    """
+    if isinstance(address, TcpSocket):
+        with suppress(OSError):
+            found = set(_list_listeners(Path(f"/proc/{daemon}/net"), address.port))
+            own = {str(each.readlink()) for each in Path(f"/proc/{daemon}/fd").iterdir()}
+            if found and not found & own:
+                return _build_occupied_error("another process", f"{address.host}:{address.port}", "ss -ltnp")
+        return None
+    with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as caller:
+        caller.settimeout(0)
+        caller.connect(str(address.path))
+        if (peer := read_peer(caller)[0]) not in (0, daemon):
+            return _build_occupied_error(f"process {peer}", str(address.path), "ss -lxp")
+    return None
+
+
+def _list_listeners(tables: Path, port: int) -> Iterator[str]:
+    """Return what links of descriptors to all sockets are that listen on a port, of any address (proc_net(5))."""
+    for table in ("tcp", "tcp6"):
+        with suppress(OSError):
+            for line in (tables / table).read_text(encoding="ascii").splitlines()[1:]:
+                words = line.split()
+                if words[3] == _LISTENS and int(words[1].rpartition(":")[2], 16) == port:
+                    yield f"socket:[{words[9]}]"
+
+
+def _build_occupied_error(process: str, place: str, command: str) -> ListenError:
+    return ListenError(
+        f"listen: {process} answers on {place}, and the daemon can't", f"stop it ({command} shows it), or {_CHANGE}"
+    )
+
+
 @contextmanager
-def _open_tcp(address: TcpSocket) -> Iterator[socket.socket]:
+def _open_tcp(address: TcpSocket, *, port: int | None = None) -> Iterator[socket.socket]:
+    """Listen on an address; with a `port`, on that one of its host instead."""
     shown = f"listen: {address.host}:{address.port}"
     try:
-        (family, kind, protocol, _, place), *_ = socket.getaddrinfo(*address, type=socket.SOCK_STREAM)
+        (family, kind, protocol, _, place), *_ = socket.getaddrinfo(
+            address.host, address.port if port is None else port, type=socket.SOCK_STREAM
+        )
         listener = socket.socket(family, kind, protocol)
     except OSError as error:
         raise _build_error(error, shown) from error
@@ -202,9 +243,7 @@ def _check_replaceable(directory: int, path: Path) -> None:
             return
         except BlockingIOError:
             pass
-    raise ListenError(
-        f"listen: another process answers on {path}", f"stop it (ss -lxp shows it), or {_CHANGE} for this daemon"
-    )
+    raise _build_occupied_error("another process", str(path), "ss -lxp")
 
 
 def _bind(listener: socket.socket, directory: int, name: str, gid: int | None) -> os.stat_result:

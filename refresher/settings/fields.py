@@ -197,7 +197,7 @@ _PROJECT = r"(?:[a-z0-9.-]{1,63}:)?[a-z][a-z0-9-]{4,28}[a-z0-9]"
 _PROJECT_REMEDY = "write the id, such as my-project, not the number or the display name"
 QUOTA_PROJECT = (
     "Id of the project that pays quota. Clients name it as the principal and as the service account: grant both "
-    "roles/serviceusage.serviceUsageConsumer there."
+    "roles/serviceusage.serviceUsageConsumer there; without a pool, the service account alone."
 )
 """What the key `quota_project` means."""
 ProjectId = Annotated[str, text_field(_PROJECT, "a project id", _PROJECT_REMEDY)]

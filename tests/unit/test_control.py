@@ -15,9 +15,9 @@ import pytest
 from refresher.app.control import Control
 from refresher.app.control_socket import open_control
 from refresher.app.request import RefusedRequestError, Request, ask_daemon, parse_request, render_outcomes
+from refresher.engine.events import Event as Reported
 from refresher.engine.outcome import Result
 from refresher.engine.plan import MintedArtifact, Plan, Target
-from refresher.engine.reporter import Event as Reported
 from refresher.engine.reporter import Reporter
 from refresher.errors import ConfigurationError, NotReadyError, PublishError, SupplyError
 from refresher.publishing.walk import InsecureDirectoryError

@@ -190,6 +190,27 @@ def test_removal_is_repeatable(config: Path) -> None:
     assert list_files(config) == ["other.yaml"]
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda config: targets.add("other", config=config, identity="alice"),
+        lambda config: targets.remove("other", config=config),
+    ],
+)
+def test_what_a_killed_scheduler_left_is_removed(config: Path, change: Callable[[Path], object]) -> None:
+    """A half written drop-in goes at the next change, but not one that another scheduler may still write."""
+    place = config.with_name("targets.d")
+    old, young, other = (place / name for name in (f".a.yaml.{'0' * 16}", f".b.yaml.{'1' * 16}", ".c.yaml.swp"))
+    for path in (old, young, other):
+        path.write_text("ident")
+    for path in (old, other):
+        os.utime(path, (0, 0))
+
+    change(config)
+
+    assert [path.exists() for path in (old, young, other)] == [False, True, True]
+
+
 def test_target_of_a_refused_configuration_can_be_removed(config: Path) -> None:
     """A task that ends is removed although an administrator has just broken the main file."""
     targets.add("task", config=config, identity="bob")

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import json
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -11,6 +12,7 @@ from refresher.app.plans import ConfiguredPlans, build_probe
 from refresher.app.targets import build_targets
 from refresher.config.loader import load
 from refresher.google.call import Response
+from refresher.keys.directory import create
 from refresher.resources import CLOUD_PLATFORM_SCOPE, Impersonation, WorkloadIdentityProvider
 from refresher.tokens import JWT_TYPE
 from tests.fakes import FakeTransport, FakeWorkshop
@@ -251,7 +253,7 @@ def test_edit_that_changes_nothing_is_no_reload(configuration: Path) -> None:
 
 
 def test_plan_has_the_warnings_that_check_prints(configuration: Path) -> None:
-    """A drop-in with another suffix, and all else that `check` warns about, is a warning of the plan."""
+    """A drop-in with another suffix, and all else that `check` warns about, is a warning of the plan, or a threat."""
     (configuration.parent / "targets.d" / "task.yml").write_text("identity: alice\n")
     loaded = load(configuration)
 
@@ -259,12 +261,31 @@ def test_plan_has_the_warnings_that_check_prints(configuration: Path) -> None:
 
     assert plan is not None
     assert any("task.yml is not read" in problem and remedy for problem, remedy in plan.list_warnings())
-    assert {problem for problem, _ in plan.list_warnings()} >= {error.problem for error in list_faults(loaded)}
+    shown = {problem for problem, _ in plan.list_warnings()} | {error.problem for error in plan.list_threats()}
+    assert shown >= {error.problem for error in list_faults(loaded)}
 
 
-def test_probe_asks_for_the_least_under_its_own_name() -> None:
-    """A probe asks for a token of a second that can do nothing, names itself, and the quota project as clients do."""
-    answers = {"token": {"access_token": "ya29.f", "expires_in": 60}}
+def test_key_that_others_may_read_is_a_threat_at_once(configuration: Path) -> None:
+    """The mode of a key decides whether it may be used: a change of it is followed as one of the directory is."""
+    create(configuration.parent / "keys", algorithm="ES256", now=NOW)
+    (key,) = (configuration.parent / "keys").glob("*.pem")
+    plans = plans_of(configuration)
+    first = plans.poll(force=False)
+    assert first is not None
+    assert not first.list_threats()
+
+    key.chmod(0o444)
+    opened = plans.poll(force=False)
+
+    assert opened is not None
+    assert key.name in plans.watched[key.parent].names
+    (threat,) = opened.list_threats()
+    assert f"{key} can be read or written by others" in threat.problem
+
+
+def probe(way: Impersonation) -> list[Request]:
+    """Return the requests of a probe that everything accepts."""
+    answers: dict[str, Any] = {"testIamPermissions": {}, "token": {"access_token": "ya29.f", "expires_in": 60}}
     answers["generateAccessToken"] = {"accessToken": "ya29.a", "expireTime": "2026-01-01T00:00:01Z"}
 
     def answer(request: Request) -> Response:
@@ -272,12 +293,36 @@ def test_probe_asks_for_the_least_under_its_own_name() -> None:
         return Response(status=200, headers={}, body=json.dumps(answers[name]).encode())
 
     transport = FakeTransport(answer)
-    build_probe(FakeWorkshop.over(transport))(WAY, "subject.token.x", NOW)
+    build_probe(FakeWorkshop.over(transport))(way, "subject.token.x", NOW)
+    return transport.requests
 
-    exchange, impersonation = transport.requests
-    assert all(request.headers["User-Agent"].endswith("(canary)") for request in transport.requests)
+
+def test_probe_asks_for_the_least_under_its_own_name() -> None:
+    """A probe asks for a token of a second that can do nothing, and names itself."""
+    requests = probe(replace(WAY, quota_project=None))
+
+    exchange, impersonation = requests
+    assert all(request.headers["User-Agent"].endswith("(canary)") for request in requests)
     assert b"subject.token.x" in (exchange.body or b"")
-    assert [request.headers.get("x-goog-user-project") for request in transport.requests] == [None, "payer"]
+    assert not any("x-goog-user-project" in request.headers for request in requests)
     asked = json.loads(impersonation.body or b"")
     assert asked["lifetime"] == "1s"
     assert asked["scope"] == ["https://www.googleapis.com/auth/userinfo.email"]
+
+
+def test_probe_names_the_quota_project_as_clients_do() -> None:
+    """The principal names it when it impersonates, and then the account, in a call that needs no role elsewhere."""
+    exchange, impersonation, call = probe(WAY)
+
+    named = [request.headers.get("x-goog-user-project") for request in (exchange, impersonation, call)]
+    assert named == [None, "payer", "payer"]
+    assert call.headers["Authorization"] == "Bearer ya29.a"
+    assert call.url.endswith(f"/serviceAccounts/{WAY.service_account}:testIamPermissions")
+
+
+def test_probe_without_a_pool_names_the_quota_project_as_the_account_alone() -> None:
+    """No client names it as the worker's account, which needs no role there."""
+    impersonation, call = probe(replace(WAY, provider=None))
+
+    named = [request.headers.get("x-goog-user-project") for request in (impersonation, call)]
+    assert named == [None, "payer"]

@@ -73,6 +73,24 @@ def test_tokens_are_compared_with_the_configuration(
     assert target_of(tmp_path, supplier, more).expected == expected
 
 
+def test_large_fleet_keeps_what_its_targets_have_in_common_once(tmp_path: Path) -> None:
+    """Neither the bytes of static artifacts nor equal owners are kept for each target: they would be megabytes."""
+    supplier = "{kind: self_issued, issuer: https://w.invalid, keys: absent, lifetime: 30m}"
+    target_of(tmp_path, supplier, SUBJECT)
+    path = tmp_path / "refresher.yaml"
+    path.write_text(path.read_text().replace("{task: {", "{other: {identity: alice}, task: {"))
+    other, task = build_targets(load(path)).values()
+
+    assert other.static["env"] == task.static["env"].replace(b"/task/", b"/other/")
+    assert task.static["env"] is not task.static["env"]
+    for one, another in (
+        (task.directory.ownership, other.directory.ownership),
+        (task.directory.artifacts, other.directory.artifacts),
+        (task.impersonation.scopes, other.impersonation.scopes),
+    ):
+        assert one is another
+
+
 def test_record_says_whose_a_directory_is_where_no_subject_is_known(tmp_path: Path) -> None:
     """The fingerprint depends on the source and on the identity, but not on the source's time limit."""
     command = "{kind: command, argv: [/bin/mint], timeout: 5s}"

@@ -13,12 +13,11 @@ from refresher.doctor.links.host import name_once
 from refresher.doctor.links.supply import CREDENTIALS, TOKEN
 from refresher.durations import format_span
 from refresher.errors import ExitStatus
+from refresher.google.chain import QUOTA_PROJECT
 from refresher.text import escape
 
 KEY, AUDIENCE, CONDITION = "key", "audience", "attribute condition"
 EXCHANGE, IMPERSONATION, ARTIFACTS = "exchange", "impersonation", "optional artifacts"
-QUOTA = "I12"
-"""The entry of a quota project that the caller may not use."""
 _OF_STS = (TOKEN, KEY, AUDIENCE, CONDITION)
 """The links that a refusal of STS may break; any other refusal breaks the exchange itself."""
 
@@ -93,7 +92,7 @@ def judge_impersonation(facts: Facts) -> Finding:
     if attempt.error is not None:
         return Finding.of_error(IMPERSONATION, attempt.error)
     refused = facts.trial.quota.error
-    if refused is not None and refused.entry == QUOTA:
+    if refused is not None and refused.entry == QUOTA_PROJECT:
         return Finding.of_error(IMPERSONATION, refused)
     unknown = (
         f"; whether it may use quota project {way.quota_project} is not known: {refused.problem}" if refused else ""
@@ -113,7 +112,10 @@ def judge_artifacts(facts: Facts) -> Finding:
         return skip(ARTIFACTS, "the target asks for none")
     broken = {name: attempt.error for name, attempt in facts.artifacts.items() if attempt.error is not None}
     states = ", ".join(f"{each.name} {each.state}" for each in facts.health.artifacts)
+    former = facts.trial.impersonation.error
     for name, error in broken.items():
+        if former is not None and former.remedy == error.remedy:  # one cause is one finding
+            return skip(ARTIFACTS, f"for the same reason: see {IMPERSONATION} ({states})")
         found = Finding.of_error(ARTIFACTS, error)
         return replace(found, evidence=f"{name}: {found.evidence} ({states})")
     lacking = [each for each in facts.health.artifacts if each.state not in ("fresh", "due")]

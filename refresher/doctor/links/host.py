@@ -7,6 +7,7 @@ from refresher.doctor.facts import Facts
 from refresher.durations import format_span
 from refresher.errors import ExitStatus
 from refresher.observe.remedies import find_root_fault
+from refresher.users import recommend_root
 
 FILE = "file"
 _ENTRIES = {
@@ -42,7 +43,8 @@ def _fail(facts: Facts, evidence: str) -> Finding:
         named |= {"root": str(root), "user": str(facts.daemon.uid or "UID"), "once": facts.daemon.compose("once")}
         return Finding.of_entry(FILE, "root-lost", fault, named, stage=ExitStatus.NOT_READY)
     if "this user may not" in evidence:
-        return Finding.of_entry(FILE, "file-hidden", evidence, named, stage=ExitStatus.DONE, state=State.UNKNOWN)
+        hidden = Finding.of_entry(FILE, "file-hidden", evidence, named, stage=ExitStatus.DONE, state=State.UNKNOWN)
+        return replace(hidden, remedy=recommend_root())
     entry, stage = _ENTRIES.get(health.state, ("file-unreadable", ExitStatus.PUBLISH))
     if entry == "file-unreadable" and health.state in ("fresh", "due"):  # the token is good, another file is not
         entry = "file-foreign"

@@ -7,6 +7,7 @@ from refresher.doctor.diagnosis import Finding, State, ok, skip
 from refresher.doctor.facts import Facts
 from refresher.durations import format_span
 from refresher.errors import ExitStatus
+from refresher.google.call import ClockFault
 from refresher.inspection import list_refusals
 from refresher.policy import CLOCK_SKEW, is_from_the_future
 from refresher.text import escape
@@ -52,9 +53,8 @@ def judge_token(facts: Facts) -> Finding:
         return skip(TOKEN, "because there is no token: see supplier and file")
     skew, refusal = facts.skew, trial.exchange.error
     if skew is not None and abs(skew) >= _SKEW_LIMIT:
-        way = "behind" if skew > timedelta() else "ahead of"
-        evidence = f"this machine's clock is {format_span(abs(skew))} {way} Google's (its Date header)"
-        return Finding.of_entry(TOKEN, "clock", evidence, stage=ExitStatus.EXCHANGE)
+        clock = ClockFault.of_lead(-skew, "Google's")
+        return Finding.of_entry(TOKEN, clock.name, clock.evidence, stage=ExitStatus.EXCHANGE)
     known = get_entry(refusal.entry) if refusal is not None else None
     if refusal is not None and known is not None and known.link == TOKEN:
         return Finding.of_error(TOKEN, refusal)
@@ -86,8 +86,8 @@ def _judge_claims(facts: Facts, token: SubjectToken) -> Finding | None:
 def _judge_skew(facts: Facts) -> Finding | None:
     if facts.skew is None or abs(facts.skew) <= CLOCK_SKEW:
         return None
-    evidence = f"this machine's clock differs from Google's by {format_span(abs(facts.skew))} (its Date header)"
-    return Finding.of_entry(TOKEN, "clock", evidence, stage=ExitStatus.EXCHANGE, state=State.WARNING)
+    clock = ClockFault.of_lead(-facts.skew, "Google's")
+    return Finding.of_entry(TOKEN, clock.name, clock.evidence, stage=ExitStatus.EXCHANGE, state=State.WARNING)
 
 
 def _describe(facts: Facts, token: SubjectToken) -> str:
@@ -97,5 +97,13 @@ def _describe(facts: Facts, token: SubjectToken) -> str:
     if claims is None:
         return f"{origin}, opaque, {left}"
     shown = f"iss {escape(claims.issuer or '-')}, sub {escape(claims.subject or '-')}"
-    skew = "" if facts.skew is None else f", clock {facts.skew.total_seconds():+.0f} s"
-    return f"{origin}, {shown}, {left}{skew}"
+    return f"{origin}, {shown}, {left}{_describe_clock(facts)}"
+
+
+def _describe_clock(facts: Facts) -> str:
+    if facts.skew is None:
+        return ""
+    seconds = round(facts.skew.total_seconds())
+    if not seconds:
+        return ", clock as Google's"
+    return f", clock {abs(seconds)} s {'behind' if seconds > 0 else 'ahead of'} Google's"

@@ -41,6 +41,7 @@ def create(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     _check_free(cloud, email)
     account = ServiceAccount(email=email, unique_id=_unused_id(cloud, email), project=project, **_read_texts(settings))
     cloud.state.place_service_account(account)
+    call.facts["service_account"] = email
     return Reply(document=_describe(account))
 
 
@@ -120,6 +121,7 @@ def undelete(cloud: Cloud, call: Call, names: Mapping[str, str]) -> Reply:
     if account is None or account.deleted_at is None or is_gone(account.deleted_at, cloud.now()):
         raise api_refusal("not_found")
     _check_free(cloud, account.email)
+    call.facts["service_account"] = account.email
     cloud.state.place_service_account(account)
     account.deleted_at = None
     rename_members(cloud.state, account)
@@ -157,6 +159,7 @@ def authorize(cloud: Cloud, call: Call, name: str, permission: str) -> ServiceAc
         nowhere = Resource(name=f"projects/-/serviceAccounts/{name}", policy=Policy())
         require_permission(cloud, caller, permission, nowhere)
         raise api_refusal("no_account")
+    call.facts["service_account"] = account.email
     require_permission(cloud, caller, permission, account_resource(account))
     return account
 

@@ -121,6 +121,43 @@ def test_entries_are_plain_english(entry: Entry) -> None:
     assert [rule.pattern for rule in rules if rule.search(entry.cause) or rule.search(entry.remedy)] == []
 
 
+IMPERATIVES = {
+    "add",
+    "allow",
+    "check",
+    "compare",
+    "configure",
+    "correct",
+    "create",
+    "enable",
+    "find",
+    "fix",
+    "grant",
+    "import",
+    "impersonate",
+    "look",
+    "make",
+    "map",
+    "mount",
+    "reject",
+    "remove",
+    "repair",
+    "request",
+    "run",
+    "set",
+    "start",
+    "upload",
+    "use",
+    "wait",
+}
+
+
+@pytest.mark.parametrize("entry", read_entries(), ids=lambda entry: entry.name)
+def test_remedies_begin_with_what_to_do(entry: Entry) -> None:
+    """A remedy is an imperative that a person can carry out: its first word is a verb, never a condition."""
+    assert entry.remedy.split()[0].rstrip(":;,") in IMPERATIVES
+
+
 def test_names_are_unique() -> None:
     """An id means one failure."""
     names = [entry.name for entry in read_entries()]

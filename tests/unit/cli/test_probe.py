@@ -210,7 +210,7 @@ def test_another_access_token_than_described_is_not_ready(without_pool: Path) ->
 def test_file_that_this_user_may_not_read_is_shown_with_its_path_and_the_user(place: Path, need: Need) -> None:
     """Without the right to read, the probe shows the whole path and as whom to run it."""
     need.root()
-    for path in (place, *place.parents[:2]):
+    for path in (place, *place.parents[:-2]):
         path.chmod(0o711)
     (place / "credentials.json").chmod(0o400)
     os.seteuid(54_321)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 KNOWN = "known are: artifacts, container_directory, environment, identity, metadata, mode, owner"
 RENAME = "use a-z and 0-9, inside also - _ ., at most 63 characters, then .yaml"
 ACCOUNT = "service_account: bob@my-project.iam.gserviceaccount.com"
-GROUPS = "use one group for each identity's targets, or accept it with shared_identity: true on both"
+GROUPS = "use one group for each identity's targets, or set shared_identity: true in both identities"
 
 
 @pytest.fixture

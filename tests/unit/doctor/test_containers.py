@@ -14,7 +14,7 @@ from refresher.doctor.sight import Sight, Thing, parse_reach, parse_thing
 from refresher.errors import UsageError
 from refresher.observe.holders import Mount
 from refresher.publishing.artifacts import RECORD
-from refresher.publishing.record import TargetRecord
+from refresher.publishing.directory import TargetRecord
 
 GOOD = {
     "directory": ["directory", 1, 2, 2, ""],

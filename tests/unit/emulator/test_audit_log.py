@@ -297,3 +297,26 @@ def test_long_subject_is_cut_in_the_log(audited: Google, issuer: Issuer) -> None
     (entry,) = entries(audited)
     assert entry["protoPayload"]["authenticationInfo"] == {"principalSubject": "s" * LONGEST}
     assert audited.cloud.journal.entries()[0].facts["subject"] == "s" * LONGEST
+
+
+@pytest.mark.parametrize(
+    ("method", "suffix", "name"),
+    [
+        ("POST", ":disable", "DisableServiceAccount"),
+        ("POST", ":enable", "EnableServiceAccount"),
+        ("POST", "/keys", "CreateServiceAccountKey"),
+        ("DELETE", "", "DeleteServiceAccount"),
+    ],
+)
+def test_change_of_an_account_is_found_by_its_e_mail(audited: Google, method: str, suffix: str, name: str) -> None:
+    """The entry has Google's name of the method, and the labels that the query for a deleted account looks for."""
+    path = f"/v1/projects/my-project/serviceAccounts/{BOB}"
+    assert audited.ask(method, f"{path}{suffix}", document={}, token="anything").status == 200
+
+    query = f'resource.labels.email_id="{BOB}" AND protoPayload.methodName="google.iam.admin.v1.{name}"'
+    (entry,) = entries(audited, query)
+
+    account = audited.cloud.state.find_service_account(BOB)
+    assert account is not None
+    assert entry["resource"]["labels"]["unique_id"] == account.unique_id
+    assert entry["protoPayload"]["resourceName"] == f"projects/-/serviceAccounts/{account.unique_id}"

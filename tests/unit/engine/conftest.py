@@ -11,8 +11,7 @@ from refresher.engine.artifacts import TargetFacts, build_static
 from refresher.engine.plan import Target
 from refresher.publishing.artifacts import ACCESS_TOKEN, BOTO, DESCRIPTIONS, TOKEN, sort_for_writing
 from refresher.publishing.atomic import Ownership
-from refresher.publishing.directory import CredentialsDirectory
-from refresher.publishing.record import TargetRecord, compute_fingerprint
+from refresher.publishing.directory import CredentialsDirectory, TargetRecord, compute_fingerprint
 from refresher.resources import CLOUD_PLATFORM_SCOPE, Endpoints, Impersonation, WorkloadIdentityProvider
 from refresher.suppliers.interface import SupplierContext
 from refresher.tokens import JWT_TYPE, ExpectedClaims

@@ -8,8 +8,9 @@ from refresher import policy
 from refresher.engine.agenda import Agenda, Entry
 from refresher.engine.outcome import Life, Outcome, Result
 from refresher.engine.plan import MintedArtifact
-from refresher.errors import ImpersonationError, RefresherError, SupplyError
+from refresher.errors import ImpersonationError, PublishError, RefresherError, SupplyError
 from refresher.files import FileState
+from refresher.publishing.directory import UNSEEN, KnownState, is_another_directory
 from tests.tokens import ISSUER, NOW
 
 if TYPE_CHECKING:
@@ -301,3 +302,17 @@ def test_artifacts_that_were_withdrawn_with_a_lost_record_were_taken_by_no_one(t
     settle(agenda, token, replace(build_outcome(), lacked_record=True))
 
     assert (access.life, access.next_at) == (None, None)
+
+
+def test_a_directory_that_never_was_is_not_a_former_one(target_of: MakeTarget) -> None:
+    """The first directory of a target whose first attempt could not even look there replaces none."""
+    agenda = build_agenda(target_of())
+    entry = agenda.take_due(NOW)[0]
+    refused = replace(build_outcome(Result.FAILED, PublishError("closed", "open it"), None), left=UNSEEN)
+    settle(agenda, entry, refused)
+
+    agenda.note_drift(entry, KnownState.from_state(()))
+    state = (FileState(1, 2, 3, 0, 0o711, 0, 0),)
+    settle(agenda, entry, replace(build_outcome(), state=state))
+
+    assert not is_another_directory(KnownState.from_state(state), entry.former_state)

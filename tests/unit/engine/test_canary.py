@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
+    from refresher.engine.events import Event
     from refresher.engine.plan import Target
-    from refresher.engine.reporter import Event
     from refresher.resources import Impersonation
 
     MakeTarget = Callable[..., Target]
@@ -57,15 +57,25 @@ class Stage:
         self.events: list[Event] = []
         self.reporter = Reporter(self.events.append)
         self.canary = Canary(reporter=self.reporter, clock=clock, draw=lambda: 0.0)
+        self.suppliers = {"worker": FakeSupplier()}
 
-    def follow(self, *targets: Target, intervals: dict[str, timedelta] | None = None) -> None:
+    def follow_drop_ins(self, *targets: Target) -> None:
+        """Adopt a plan of these targets with the same suppliers as before."""
+        self.follow(*targets, suppliers=self.suppliers)
+
+    def follow(
+        self,
+        *targets: Target,
+        intervals: dict[str, timedelta] | None = None,
+        suppliers: dict[str, FakeSupplier] | None = None,
+    ) -> None:
         """Adopt a plan of these targets."""
         usual = {target.context.identity: INTERVAL for target in targets}
         self.canary.adopt(
             Plan(
                 root=targets[0].directory.root,
                 targets={target.name: target for target in targets},
-                suppliers={"worker": FakeSupplier()},
+                suppliers={"worker": FakeSupplier()} if suppliers is None else suppliers,
                 threads={},
                 chain=lambda: pytest.fail("nothing is minted"),
                 probe=self.google.probe,
@@ -212,6 +222,23 @@ def test_change_of_account_is_tried_at_once(stage: Stage, published: MakeTarget)
     stage.follow(replace(target, impersonation=replace(target.impersonation, service_account="b@p.iam.x")))
     stage.tick(count=2)
     assert len(stage.subjects()) == 1
+
+
+def test_drop_in_that_comes_or_goes_is_followed_alone(stage: Stage, published: MakeTarget) -> None:
+    """A new identity is tried at once, one whose last target went no more, and the others keep their turn."""
+    alice, bob, second, carol = published("alice"), published("bob"), published("bob-2"), published("carol")
+    second = replace(second, context=bob.context, impersonation=bob.impersonation)
+    stage.follow_drop_ins(alice, bob, second)
+    stage.tick(count=2)
+    stage.subjects()
+    stage.follow_drop_ins(alice, bob, carol)
+    stage.tick(count=2)
+    assert stage.subjects() == ["user-carol"]
+    stage.follow_drop_ins(bob, carol)
+    assert [stage.state(name) for name in ("alice", "bob", "carol")] == [None, *[ExchangeState.ACCEPTED] * 2]
+    stage.clock.pass_(INTERVAL)
+    stage.tick()
+    assert sorted(map(str, stage.subjects())) == ["user-bob", "user-carol"]
 
 
 def test_published_token_is_tried_at_once(stage: Stage, published: MakeTarget) -> None:
@@ -542,3 +569,28 @@ def test_first_probes_after_a_start_are_spread(clock: FakeClock, published: Make
 def test_interval_grows_with_the_identities(least: int, identities: int, interval: int) -> None:
     """All identities of a daemon together are asked about at most once a second on average."""
     assert probe_interval(timedelta(seconds=least), identities) == timedelta(seconds=interval)
+
+
+def test_what_an_artifact_has_reported_is_no_news(stage: Stage, published: MakeTarget) -> None:
+    """The canary that meets the cause of an artifact's failure writes no second line; another cause is news."""
+    alice = published("alice")
+    error = build_refusal(ImpersonationError, "access_token was refused", "enable it")
+    error.entry = "disabled"
+    entry = Entry(target=alice, artifact=MintedArtifact(name="access_token"), failures=1)
+    stage.reporter.report(
+        entry, Outcome(result=Result.FAILED, error=error), replace(entry, failures=0), stage.clock.now()
+    )
+    probed = build_refusal(ImpersonationError, "the probe was refused", "enable it")
+    probed.entry = "disabled"
+    stage.google.refusals["user-alice"] = probed
+    stage.follow(alice)
+    stage.tick(count=30)
+    assert [each.fields.get("artifact") for each in stage.events] == ["access_token"]
+    assert stage.state("alice") is ExchangeState.REFUSED
+
+    other = build_refusal(ImpersonationError, "the binding is missing", "grant a role")
+    other.entry = "I1"
+    stage.google.refusals["user-alice"] = other
+    stage.tick(count=600)
+
+    assert "the binding is missing" in {each.fields["error"] for each in stage.events}

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from refresher.engine.daemon import Daemon
+from refresher.engine.events import Severity
 from refresher.engine.plan import MintedArtifact, Plan
-from refresher.engine.reporter import Reporter, Severity
+from refresher.engine.reporter import Reporter
 from refresher.errors import SupplyError
+from refresher.publishing.daemon_lock import RootHeldError
 from refresher.publishing.directory import CredentialsDirectory
-from refresher.publishing.lock import RootHeldError
 from refresher.publishing.retirement import Retirement
 from tests.fakes import FakeChain, FakeClock, FakeSupplier
 from tests.program import until

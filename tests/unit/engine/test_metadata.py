@@ -14,7 +14,8 @@ from refresher.engine.outcome import Outcome, Result
 from refresher.engine.plan import MintedArtifact, Plan
 from refresher.engine.refresh import Refresher
 from refresher.errors import ImpersonationError
-from refresher.metadata.plan import EndpointPlan, Facts, HeldToken, IdToken, ListenerHealth, ListenerState, Wanted
+from refresher.metadata.plan import EndpointPlan, Facts, HeldToken, IdToken, ListenerHealth, ListenerState
+from refresher.metadata.wanted import Wanted
 from refresher.publishing.artifacts import TOKEN
 from refresher.tokens import read_segments
 from tests.fakes import FakeChain, FakeClock, FakeSupplier

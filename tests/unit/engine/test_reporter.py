@@ -29,8 +29,8 @@ from tests.tokens import ISSUER, NOW
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from refresher.engine.events import Event
     from refresher.engine.plan import Target
-    from refresher.engine.reporter import Event
 
     MakeTarget = Callable[..., Target]
 
@@ -367,3 +367,53 @@ def test_edit_of_what_running_containers_have_read_is_a_warning(target_of: MakeT
     assert "keep the former values" in str(first.fields["error"])
     assert str(first.fields["remedy"]).startswith("see first that Google accepts them: refresher wait --exchange ")
     assert "docker ps --filter volume=" in str(first.fields["remedy"])
+
+
+def refuse(target: Target, artifact: str, failures: int = 1) -> tuple[Entry, Outcome]:
+    """Return a job of an artifact that Google refuses for want of an API, and how it ended."""
+    error = build_refusal(ImpersonationError, f"{artifact} of {target.name}@p was refused", "enable it")
+    error.entry = "disabled"
+    return Entry(target=target, artifact=MintedArtifact(name=artifact), failures=failures), build_outcome(error)
+
+
+def test_one_cause_of_several_artifacts_is_one_line(target_of: MakeTarget) -> None:
+    """What one artifact's job has reported is not reported by another one, until that has failed more often."""
+    events: list[Event] = []
+    reporter = Reporter(events.append)
+    target = target_of()
+
+    for failures in (1, 2):
+        for artifact in ("access_token", "id_tokens/api"):
+            entry, outcome = refuse(target, artifact, failures)
+            reporter.report(entry, outcome, replace(entry, failures=failures - 1, problem="p"), NOW)
+            reporter.flush()
+    entry, outcome = refuse(target, "id_tokens/api", 4)
+    reporter.report(entry, outcome, replace(entry, failures=3, problem="p"), NOW)
+    reporter.flush()
+
+    assert [(each.fields["artifact"], each.fields["failures"]) for each in events] == [
+        ("access_token", 1),
+        ("access_token", 2),
+        ("id_tokens/api", 4),
+    ]
+
+
+@pytest.mark.parametrize("end", ["recovered", "removed"])
+def test_cause_is_news_again_after_a_recovery(target_of: MakeTarget, end: str) -> None:
+    """Once a job has recovered, or a target is removed, the cause is reported by any other one."""
+    events: list[Event] = []
+    reporter = Reporter(events.append)
+    target = target_of()
+    entry, outcome = refuse(target, "access_token")
+    reporter.report(entry, outcome, replace(entry, failures=0), NOW)
+    if end == "recovered":
+        reporter.report(replace(entry, failures=0), build_outcome(), entry, NOW)
+    else:
+        reporter.report_targets({"another"}, set())
+
+    entry, outcome = refuse(target, "id_tokens/api")
+    reporter.report(entry, outcome, replace(entry, failures=0), NOW)
+    reporter.flush()
+
+    refused = [each.fields["artifact"] for each in events if each.name == "exchange.refused"]
+    assert refused == ["access_token", "id_tokens/api"]

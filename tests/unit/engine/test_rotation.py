@@ -16,7 +16,7 @@ from tests.fakes import build_refusal
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from refresher.engine.reporter import Event
+    from refresher.engine.events import Event
     from tests.fakes import FakeClock
 
 SPACING = timedelta(seconds=60)

@@ -9,6 +9,7 @@ import pytest
 
 from refresher.engine.watcher import Watched, Watcher
 from tests.conftest import Need
+from tests.program import until
 
 PATIENCE = 10.0
 QUIET = 0.3
@@ -147,15 +148,20 @@ def test_lost_events_make_everything_be_looked_at(site: Site) -> None:
 
     watcher = Watcher(changed=hang, complain=lambda *_: None)
     watcher.watch({site.drop_ins: Watched(suffix=".yaml")})
+    root = site.main.parent / "run"
+    (root / "alice").mkdir(parents=True)
+    watcher.watch_targets(root, {"alice"})
+    watcher.take()
     with watcher:
         for number in range(limit + 10):
             (site.drop_ins / f"{number % 7}.yaml").write_text("{}")
             (site.drop_ins / f"{number % 7}.yaml").unlink()
         blocked.set()
         deadline = time.monotonic() + PATIENCE
-        while watcher.take()[0] is not None and time.monotonic() < deadline:
+        while (taken := watcher.take())[0] is not None and time.monotonic() < deadline:
             time.sleep(0.01)
         assert time.monotonic() < deadline
+        assert taken[1] == {"alice"}
 
 
 def test_limit_of_watches_is_complained_of_once(tmp_path: Path) -> None:
@@ -198,6 +204,7 @@ def root(site: Site) -> Path:
     (place / "alice").mkdir(parents=True)
     (place / "alice" / "token").write_text("x")
     site.watcher.watch_targets(place, {"alice"})
+    assert site.watcher.take()[1] == {"alice"}
     return place
 
 
@@ -236,6 +243,41 @@ def test_directory_that_is_watched_again_is_looked_at(site: Site, root: Path) ->
 
     assert site.changed.wait(PATIENCE)
     assert site.watcher.take()[1] == {"alice"}
+
+
+def test_target_is_looked_at_once_it_is_watched(site: Site, root: Path) -> None:
+    """What befell a new directory before it was watched was not seen, so its target is named at the first watch."""
+    (root / "bob").mkdir()
+
+    site.watcher.ask({}, root, {"alice", "bob"})
+
+    assert site.changed.wait(PATIENCE)
+    assert site.watcher.take()[1] == {"bob"}
+
+
+def test_directory_root_that_took_the_place_is_watched(site: Site, root: Path) -> None:
+    """When another directory root has the name, the directories in it are watched, and no longer those it replaced."""
+    root.rename(root.with_name("former"))
+    (root / "alice").mkdir(parents=True)
+    time.sleep(0.05)
+    site.watcher.watch_targets(root, {"alice"})
+    site.watcher.take()
+    site.changed.clear()
+
+    (root / "alice" / "token").write_text("y")
+
+    assert site.changed.wait(PATIENCE)
+    assert site.watcher.take()[1] == {"alice"}
+
+
+def test_only_what_is_watched_needs_no_sweep(site: Site, root: Path) -> None:
+    """A target without a directory, and one whose directory is gone, are not watched."""
+    site.watcher.watch_targets(root, {"alice", "bob"})
+    assert [site.watcher.is_watching(name) for name in ("alice", "bob")] == [True, False]
+
+    shutil.rmtree(root / "alice")
+
+    until(lambda: not site.watcher.is_watching("alice"), what="the end of the watch")
 
 
 def test_temporary_file_of_the_daemon_is_no_change(site: Site, root: Path) -> None:

@@ -205,3 +205,26 @@ def test_former_files_of_a_pool_are_not_left_behind(engine: Engine, alice: Targe
     engine.refresh(alice)
 
     assert list_files(alice) == {"access_token", "artifacts.json", "env"}
+
+
+def test_clock_that_is_ahead_is_named_when_a_new_token_has_expired_by_it(engine: Engine, alice: Target) -> None:
+    """A token that was minted just now can't have expired: the clock of this machine is wrong, not the source."""
+    engine.chain.lead = timedelta(minutes=70)
+
+    outcome = engine.refresh(alice)
+
+    assert outcome.error is not None
+    assert "by this machine's clock, which is ahead of Google's" in outcome.error.problem
+    assert outcome.error.remedy.startswith("set this machine's clock")
+    assert outcome.error.entry == "clock-ahead"
+    assert list_files(alice) == set()
+
+
+def test_token_counts_no_longer_than_was_asked_for_when_the_clock_is_behind(engine: Engine, alice: Target) -> None:
+    """By a clock that is 70 minutes behind, a token of an hour seems to live 130, and is replaced in time."""
+    engine.chain.lead = -timedelta(minutes=70)
+
+    outcome = engine.refresh(alice)
+
+    assert outcome.life is not None
+    assert outcome.life.expires_at == engine.clock.now() + timedelta(hours=1)

@@ -57,15 +57,17 @@ def test_body_is_sent_with_its_type(fields: dict[str, Any], body: bytes | None, 
 
 
 @pytest.mark.parametrize(
-    ("status", "retryable"),
-    [(400, False), (401, False), (403, False), (404, False), (408, True), (429, True), (500, True), (503, True)],
+    ("status", "words"),
+    [(each, "was refused") for each in (400, 401, 403, 404)]
+    + [(429, "was throttled")]
+    + [(each, "failed") for each in (408, 500, 503)],
 )
-def test_only_some_refusals_are_retryable(status: int, retryable: bool) -> None:  # noqa: FBT001 - a table's column
-    """Time-outs, throttling and server errors may pass, every other refusal has to be fixed."""
+def test_only_what_decides_is_a_refusal(status: int, words: str) -> None:
+    """Time-outs, throttling and server errors may pass, and nothing was refused; every other error has to be fixed."""
     error = fail(prepare(error=ExchangeError), answer(b"", status), Call.fetch)
 
-    assert error.problem == f"a token of the test was refused with HTTP {status}"
-    assert error.retryable is retryable
+    assert error.problem == f"a token of the test {words} with HTTP {status}"
+    assert error.retryable is (words != "was refused")
     assert error.http_status == status
 
 

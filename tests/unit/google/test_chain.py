@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from datetime import datetime, timedelta
+from email.utils import format_datetime
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -37,11 +38,18 @@ CREATOR = "roles/iam.serviceAccountTokenCreator"
 DENIED = "Permission 'iam.serviceAccounts.{}' denied on resource (or it may not exist)."
 
 
-def refused(way: Impersonation, text: str, *, status: int = 403, is_id_token: bool = False) -> ImpersonationError:
-    """Return the failure of asking for a token of an account."""
+def refused(
+    way: Impersonation, text: str, *, status: int = 403, is_id_token: bool = False, worker: str | None = None
+) -> ImpersonationError:
+    """Return the failure of asking for a token of an account; `worker` is the member that the worker is, if known."""
     body = json.dumps({"error": {"code": status, "message": text}}).encode()
     transport = FakeTransport(lambda _: Response(status=status, headers={}, body=body))
-    chain = GoogleChain(transport=lambda: transport, endpoints=Endpoints.of_universe(), own=lambda *_: FEDERATED)
+    chain = GoogleChain(
+        transport=lambda: transport,
+        endpoints=Endpoints.of_universe(),
+        own=lambda *_: FEDERATED,
+        worker=lambda _: worker,
+    )
     ask: Callable[..., object] = partial(chain.access_token, way)
     if is_id_token:
         ask = partial(chain.id_token, way, "https://api", include_email=False)
@@ -119,7 +127,11 @@ def test_every_link_of_a_chain_is_named_in_order(way: Impersonation, permission:
     error = refused(replace(way, delegates=(MIDDLE, LATER)), DENIED.format(permission))
 
     assert error.remedy.startswith(f"grant each of the chain {CREATOR} on the next")
-    assert error.remedy.endswith(f"{way.principal} on {MIDDLE}, then {MIDDLE} on {LATER}, then {LATER} on {ALICE}")
+    middle, later = f"serviceAccount:{MIDDLE}", f"serviceAccount:{LATER}"
+    assert f"{way.principal} on {MIDDLE}, then {middle} on {LATER}, then {later} on {ALICE}" in error.remedy
+    for account, member in ((MIDDLE, way.principal), (LATER, middle), (ALICE, later)):
+        command = f"add-iam-policy-binding {account} --project=p --role={CREATOR} --member='{member}'"
+        assert (command in error.remedy) is (":" in member)
 
 
 def test_other_refusals_keep_their_remedy_and_kind() -> None:
@@ -131,3 +143,96 @@ def test_other_refusals_keep_their_remedy_and_kind() -> None:
     assert passing.retryable
     assert not absent.retryable
     assert PRINCIPAL in passing.problem
+
+
+def test_worker_is_named_in_the_command_where_its_account_is_known() -> None:
+    """Without a pool the worker's own account is looked up for a remedy that can be pasted."""
+    error = refused(OWN, DENIED.format("getAccessToken"), worker="serviceAccount:machine@p.iam.gserviceaccount.com")
+
+    assert error.remedy == (
+        f"grant serviceAccount:machine@p.iam.gserviceaccount.com {CREATOR} on {ALICE}: "
+        f"gcloud iam service-accounts add-iam-policy-binding {ALICE} --project=p --role={CREATOR} "
+        "--member='serviceAccount:machine@p.iam.gserviceaccount.com'"
+    )
+
+
+@pytest.mark.parametrize(
+    ("way", "members"),
+    [
+        (WAY, [PRINCIPAL, f"serviceAccount:{ALICE}"]),
+        (OWN, [f"serviceAccount:{ALICE}"]),
+        (replace(WAY, service_account=None), [PRINCIPAL]),
+    ],
+    ids=["pool", "without-pool", "direct"],
+)
+def test_quota_project_is_opened_by_one_command_for_each_who_names_it(way: Impersonation, members: list[str]) -> None:
+    """Clients name the quota project as the principal and as the account; without a pool as the account alone."""
+    text = "Grant the caller the roles/serviceusage.serviceUsageConsumer role: permission to use project payer."
+    body = json.dumps({"error": {"code": 403, "message": text}}).encode()
+    transport = FakeTransport(lambda _: Response(status=403, headers={}, body=body))
+    chain = GoogleChain(transport=lambda: transport, endpoints=Endpoints.of_universe(), own=lambda *_: FEDERATED)
+
+    with pytest.raises(ImpersonationError) as caught:
+        chain.prove_quota_project(replace(way, quota_project="payer"), FEDERATED)
+
+    command = "gcloud projects add-iam-policy-binding payer --role=roles/serviceusage.serviceUsageConsumer --member="
+    assert caught.value.remedy.count("gcloud") == len(members)
+    assert f"grant {' and '.join(members)} roles/" in caught.value.remedy
+    for member in members:
+        assert f"{command}'{member}'" in caught.value.remedy
+
+
+def test_quota_project_that_can_not_be_asked_for_counts_as_fine() -> None:
+    """Another refusal than that of the quota project shows nothing about it, and stops no probe."""
+    transport = FakeTransport(lambda _: Response(status=503, headers={}, body=b""))
+    chain = GoogleChain(transport=lambda: transport, endpoints=Endpoints.of_universe(), own=lambda *_: FEDERATED)
+
+    chain.prove_quota_project(replace(WAY, quota_project="payer"), FEDERATED)
+
+    assert len(transport.requests) == 1
+
+
+STALE = "ID Token issued at 1767225600 is stale to sign-in."
+
+
+@pytest.mark.parametrize(
+    ("lead", "entry", "words"),
+    [
+        (600, "clock-ahead", "this machine's clock is 10 min ahead of sts.googleapis.com, by its Date header"),
+        (-600, "clock-behind", "this machine's clock is 10 min behind sts.googleapis.com, by its Date header"),
+        (20, "E7", ""),
+        (None, "E7", ""),
+    ],
+    ids=["ahead", "behind", "together", "unknown"],
+)
+def test_clock_that_is_off_is_named_where_the_tokens_times_are_refused(
+    lead: int | None, entry: str, words: str
+) -> None:
+    """The header Date of the refusal shows how this machine's clock differs; the remedy sets the clock."""
+    headers = {} if lead is None else {"date": format_datetime(NOW - timedelta(seconds=lead), usegmt=True)}
+    body = json.dumps({"error": "invalid_grant", "error_description": STALE}).encode()
+    transport = FakeTransport(lambda _: Response(status=400, headers=headers, body=body))
+    chain = GoogleChain(transport=lambda: transport, endpoints=Endpoints.of_universe(), own=lambda *_: FEDERATED)
+
+    with pytest.raises(ExchangeError) as caught:
+        chain.exchange(WAY, "a.b.c", NOW)
+
+    assert caught.value.entry == entry
+    assert words in caught.value.problem
+    assert STALE in caught.value.problem
+    assert ("timedatectl set-ntp true, or chronyc makestep" in caught.value.remedy) is bool(words)
+    assert ("token file is refreshed" in caught.value.remedy) is not bool(words)
+
+
+def test_clock_is_not_blamed_for_another_refusal() -> None:
+    """A refusal that has nothing to do with times keeps its cause, however wrong the clock is."""
+    headers = {"date": format_datetime(NOW - timedelta(hours=1), usegmt=True)}
+    body = json.dumps({"error": "invalid_target", "error_description": "rejected by the attribute condition"}).encode()
+    transport = FakeTransport(lambda _: Response(status=400, headers=headers, body=body))
+    chain = GoogleChain(transport=lambda: transport, endpoints=Endpoints.of_universe(), own=lambda *_: FEDERATED)
+
+    with pytest.raises(ExchangeError) as caught:
+        chain.exchange(WAY, "a.b.c", NOW)
+
+    assert caught.value.entry == "E12"
+    assert "clock" not in caught.value.problem

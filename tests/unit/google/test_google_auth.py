@@ -74,7 +74,7 @@ def test_impersonation_is_proved_with_two_calls(token_path: Path) -> None:
     transport = FakeTransport(google)
     threads = threading.active_count()
 
-    principal = prove(document_of(), WAY, token_path=token_path, transport=transport)
+    granted = prove(document_of(), WAY, token_path=token_path, transport=transport)
 
     exchange, impersonation = transport.requests
     assert parse_qs((exchange.body or b"").decode())["subject_token"] == [make_jwt()]
@@ -82,7 +82,7 @@ def test_impersonation_is_proved_with_two_calls(token_path: Path) -> None:
     assert {name.lower(): value for name, value in impersonation.headers.items()}["authorization"] == (
         f"Bearer {FEDERATED}"
     )
-    assert principal == ACCOUNT
+    assert granted.value == IMPERSONATED
     assert threading.active_count() == threads
 
 
@@ -90,9 +90,9 @@ def test_direct_access_is_proved_with_one_call(token_path: Path) -> None:
     """Without a service account there is only the exchange."""
     transport = FakeTransport(google)
 
-    principal = prove(document_of(None), WAY, token_path=token_path, transport=transport)
+    granted = prove(document_of(None), WAY, token_path=token_path, transport=transport)
 
-    assert (len(transport.requests), principal) == (1, "the federated principal itself")
+    assert (len(transport.requests), granted.value) == (1, FEDERATED)
 
 
 def at_sts(response: Response | None) -> FakeTransport:

@@ -353,9 +353,10 @@ def test_directory_is_created_for_the_daemon_where_only_root_may(tmp_path: Path,
     (error,) = list_faults(tmp_path / "keys", 54_321)
 
     place = tmp_path / "keys"
-    assert error.remedy.endswith(
+    assert error.remedy == (
+        "restore it from a backup; or create the very first key: "
         f"install -d -o 54321 -m 0700 {place} && setpriv --reuid=54321 --clear-groups refresher keys new "
-        f"--directory {place}"
+        f"--directory {place}; then upload what `refresher keys jwks --directory {place}` prints to the provider"
     )
 
 

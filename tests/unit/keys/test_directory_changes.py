@@ -22,6 +22,7 @@ from refresher.keys.directory import (
     revoke,
     rotate,
 )
+from refresher.keys.jose import PrivateKey
 from refresher.keys.registry import SKEW, KeyState, list_keys, published_key_ids
 from tests.tokens import NOW
 
@@ -193,3 +194,28 @@ def test_key_that_a_killed_run_left_is_removed(keys: Path) -> None:
     rotate(keys, algorithm=None, now=NOW)
 
     assert not (keys / f"{former}.pem").exists()
+
+
+def test_key_that_was_never_listed_is_removed(keys: Path) -> None:
+    """A key of a run that was killed before it wrote `keys.json` is removed by the next change, and no other file."""
+    left = PrivateKey.generate("ES256")
+    (keys / f"{left.kid}.pem").write_bytes(left.to_pem())
+    (keys / "backup.pem").write_text("another program's")
+
+    added = rotate(keys, algorithm=None, now=NOW)
+
+    assert {path.name for path in keys.glob("*.pem")} == {
+        f"{load_signing_key(keys).kid}.pem",
+        f"{added.kid}.pem",
+        "backup.pem",
+    }
+
+
+def test_keys_without_a_list_are_kept(keys: Path) -> None:
+    """Where `keys.json` was lost, a new first key removes none of the others: a backup may list them."""
+    former = load_signing_key(keys).kid
+    (keys / "keys.json").unlink()
+
+    create(keys, algorithm="ES256", now=NOW)
+
+    assert (keys / f"{former}.pem").exists()

@@ -54,7 +54,7 @@ def test_never_more_than_a_provider_accepts() -> None:
 
 def test_only_a_next_key_can_become_active() -> None:
     """Activating with no next key, or another than the next one, is refused."""
-    with pytest.raises(KeysError, match="no key is next"):
+    with pytest.raises(KeysError, match="no key waits to be activated"):
         activate_key(FIRST, None, NOW, HOUR)
     with pytest.raises(KeysError, match="key c is not next"):
         activate_key(add_key(FIRST, key("b")), "c", NOW, HOUR)

@@ -4,6 +4,7 @@ import errno
 import os
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -11,6 +12,9 @@ from refresher.errors import KeysError
 from refresher.files import open_directory
 from refresher.keys.directory import create
 from refresher.keys.refusals import translate
+
+if TYPE_CHECKING:
+    from tests.conftest import Need
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 KEYS = Path("/var/lib/refresher/keys")
@@ -59,3 +63,19 @@ def test_volume_of_a_kubelet_is_read_through_its_link(tmp_path: Path) -> None:
         assert os.listdir(descriptor) == ["keys.json"]
     finally:
         os.close(descriptor)
+
+
+def test_daemon_that_may_not_create_its_keys_shows_what_root_runs(tmp_path: Path, need: Need) -> None:
+    """Both halves of the remedy are root's: the directory of root's that is above it is closed to the daemon."""
+    need.root()
+    tmp_path.chmod(0o755)
+    os.seteuid(54_321)
+    try:
+        error = translate(tmp_path / "keys", FileNotFoundError(errno.ENOENT, "gone"), None)
+    finally:
+        os.seteuid(0)
+
+    place = tmp_path / "keys"
+    assert (
+        f"as root, install -d -o 54321 -m 0700 {place} && setpriv --reuid=54321 --clear-groups refresher keys new "
+    ) in error.remedy

@@ -12,6 +12,7 @@ from refresher.engine.outcome import Outcome, Result
 from refresher.engine.plan import Chain, MintedArtifact, Plan, Target
 from refresher.engine.refresh import Refresher
 from refresher.errors import RefresherError
+from refresher.metadata.plan import EndpointHealth, EndpointsHealth
 from refresher.observe.answers import answer, list_wanted
 from refresher.observe.board import Board
 from refresher.observe.messages import Request, Response
@@ -68,6 +69,10 @@ class Fleet:
     def exchange(self, identity: str, state: ExchangeState, problem: str | None = None, **more: object) -> None:
         """Note a tick, and what Google answered for one identity."""
         self.exchange_all(self.build_exchange(identity, state, problem, **more))
+
+    def endpoints(self, *found: EndpointHealth) -> None:
+        """Note the metadata endpoints, of which the first one alone was asked."""
+        self.board.describe_endpoints = lambda: EndpointsHealth(found, found[0].requests)
 
     def exchange_all(self, *found: ExchangeHealth) -> None:
         """Note a tick, and what Google answered for several identities."""

@@ -8,6 +8,7 @@ import pytest
 from refresher.engine.exchanges import ExchangeState
 from refresher.engine.outcome import Outcome, Result
 from refresher.errors import SupplyError
+from refresher.metadata.plan import EndpointHealth, ListenerHealth, ListenerState
 from refresher.observe.health import examine
 from refresher.observe.report import as_report
 from tests.unit.observe.conftest import ACCESS
@@ -197,6 +198,8 @@ def test_status_is_that_of_the_command_and_more(fleet: "Fleet") -> None:
     fleet.look()
     fleet.fail("bob", SupplyError("the supplier is gone", "start it"))
     fleet.exchange("alice", ExchangeState.ACCEPTED)
+    closed = ListenerHealth(ListenerState.OCCUPIED, "the port is taken", "choose another")
+    fleet.endpoints(EndpointHealth("alice", closed, 2, {"answered": 1}))
 
     document = json.loads(fleet.ask("/status.json").body)
 
@@ -215,6 +218,16 @@ def test_status_is_that_of_the_command_and_more(fleet: "Fleet") -> None:
     assert document["daemon"]["live"] is True
     assert document["daemon"]["verdicts_as_of"] == f"{now:%FT%TZ}"
     assert [(each["identity"], each["state"]) for each in document["exchanges"]] == [("alice", "accepted")]
+    assert document["endpoints"] == [
+        {
+            "target": "alice",
+            "state": "occupied",
+            "connections": 2,
+            "requests": {"answered": 1},
+            "problem": "the port is taken",
+            "remedy": "choose another",
+        }
+    ]
 
 
 def test_status_can_be_asked_for_without_targets(fleet: "Fleet") -> None:

@@ -2,8 +2,10 @@ from datetime import timedelta
 
 import pytest
 
+from refresher.engine.causes import AGAIN
 from refresher.engine.exchanges import ExchangeState
-from refresher.errors import ImpersonationError, SupplyError
+from refresher.engine.plan import MintedArtifact
+from refresher.errors import ImpersonationError, PublishError, SupplyError
 from refresher.observe.causes import Finding, Weight, list_findings
 from tests.fakes import build_refusal
 from tests.unit.observe.conftest import ACCESS, Fleet
@@ -91,6 +93,17 @@ def test_fault_of_the_daemon_is_a_finding(fleet: Fleet) -> None:
     assert find(fleet) == []
 
 
+def test_fault_that_fails_a_target_already_is_one_finding(fleet: Fleet) -> None:
+    """What the daemon can't do is not shown next to the targets that fail for it."""
+    fleet.adopt("alice", publish=False)
+    fleet.fail("alice", DOWN)
+    fleet.board.note_tick([], [(DOWN.problem, DOWN.remedy)])
+
+    (finding,) = find(fleet)
+
+    assert finding.targets == ["alice"]
+
+
 def test_optional_artifact_is_named(fleet: Fleet) -> None:
     """An access token that is absent is a finding of its own."""
     fleet.adopt("alice", minted=(ACCESS,))
@@ -176,6 +189,66 @@ def test_one_cause_of_many_artifacts_is_one_finding(fleet: Fleet) -> None:
     (found,) = find(fleet)
 
     assert found.targets == ["alice", "bob"]
+
+
+def test_cause_of_an_identity_and_of_its_artifacts_is_one_finding(fleet: Fleet) -> None:
+    """What the canary and the jobs of two artifacts meet is one finding with all targets and what fails of them."""
+    id_token = MintedArtifact(name="id_tokens/api")
+    fleet.adopt("alice", "bob", minted=(ACCESS, id_token))
+    remedy = "gcloud services enable iamcredentials.googleapis.com --project=p"
+    fleet.exchange_all(
+        *(
+            fleet.build_exchange(
+                name, ExchangeState.REFUSED, f"getAccessToken of {name}@p", entry="disabled", remedy=remedy
+            )
+            for name in ("alice", "bob")
+        )
+    )
+    for name in ("alice", "bob"):
+        for artifact in (ACCESS, id_token):
+            error = build_refusal(ImpersonationError, f"mint {artifact.name} of {name}@p was refused", remedy)
+            error.entry = "disabled"
+            fleet.fail(name, error, artifact=artifact)
+
+    (found,) = find(fleet)
+
+    assert (found.effect, found.targets) == ("Google refuses 2 identities: alice, bob", ["alice", "bob"])
+    assert found.facts[-2:] == (
+        "Programs that read access_token fail (alice, bob)",
+        "Programs that read id_tokens/api fail (alice, bob)",
+    )
+
+
+def test_silence_is_one_finding_for_identities_and_artifacts(fleet: Fleet) -> None:
+    """The canary's remedy also shows that it asks again; that makes no other cause."""
+    fleet.adopt("alice", minted=(ACCESS,))
+    fleet.exchange("alice", ExchangeState.UNANSWERED, "HTTP 503", entry="server", remedy=f"wait; {AGAIN}")
+    error = ImpersonationError("generateAccessToken: HTTP 503", "wait", retryable=True)
+    error.entry = "server"
+    fleet.fail("alice", error, artifact=ACCESS)
+
+    (found,) = find(fleet)
+
+    assert (found.weight, found.effect) == (Weight.FAILING, "Programs that read access_token fail")
+    assert "Google does not answer (alice)" in found.facts
+
+
+def test_full_disk_is_one_finding_for_tokens_and_artifacts(fleet: Fleet) -> None:
+    """Which file could not be written makes no difference; the target that fails already leads, others are a fact."""
+    fleet.adopt("alice", "bob", minted=(ACCESS,))
+    (fleet.targets["alice"].directory.path / "token").unlink()
+    fleet.look()
+    for name in ("alice", "bob"):
+        fleet.fail(name, PublishError(f"/r/{name}/token can't be written: no space", "free space"))
+        fleet.fail(
+            name, PublishError(f"/r/{name}/access_token can't be written: no space", "free space"), artifact=ACCESS
+        )
+
+    (found,) = find(fleet)
+
+    assert (found.weight, found.effect) == (Weight.FAILING, "Containers fail: there is no token")
+    assert found.targets == ["alice", "bob"]
+    assert "refreshing the token fails, and the present one still serves (bob)" in found.facts
 
 
 def test_daemon_and_configuration_are_judged(fleet: Fleet) -> None:

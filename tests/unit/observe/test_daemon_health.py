@@ -12,7 +12,7 @@ import pytest
 from refresher.observe.daemon_health import DaemonHealth, examine_daemon
 from refresher.observe.health import ArtifactHealth, TargetHealth
 from refresher.policy import State
-from refresher.publishing.lock import held_roots
+from refresher.publishing.daemon_lock import held_roots
 from refresher.tokens import peek
 from tests.program import until
 from tests.tokens import NOW, make_jwt
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 HOLD = """
 import sys
 from pathlib import Path
-from refresher.publishing.lock import held_roots
+from refresher.publishing.daemon_lock import held_roots
 with held_roots() as hold:
     hold(Path(sys.argv[1]))
     print("held", flush=True)

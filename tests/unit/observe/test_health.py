@@ -12,13 +12,14 @@ import pytest
 from refresher.engine.artifacts import compute_request
 from refresher.engine.plan import MintedArtifact
 from refresher.engine.refresh import Refresher
-from refresher.metadata.plan import EndpointPlan, Facts, Wanted
+from refresher.metadata.plan import EndpointPlan, Facts
+from refresher.metadata.wanted import Wanted
 from refresher.observe.health import ArtifactHealth, TargetHealth, build_artifact, examine
 from refresher.observe.report import as_document, as_report
 from refresher.policy import State
 from refresher.publishing.artifacts import RECORD
 from refresher.publishing.contents import describe, render_descriptions
-from refresher.publishing.lock import held_roots
+from refresher.publishing.daemon_lock import held_roots
 from refresher.tokens import peek
 from refresher.users import DaemonUser
 from tests.fakes import FakeChain, FakeSupplier

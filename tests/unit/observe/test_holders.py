@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from refresher.observe.holders import find_holders
+from refresher.publishing.directory import TargetRecord
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -88,6 +89,64 @@ def test_directory_that_was_moved_is_found(tmp_path: Path, end: bytes) -> None:
     aside = bytes(directory.with_name(".alice.0123456789abcdef.tmp"))
     (tmp_path / "proc" / "41" / "mountinfo").write_bytes(b"32 1 0:9 %s//deleted /c rw - tmpfs t rw\n" % aside)
     assert len(list(find_holders({directory: "/c"}, tmp_path / "proc"))) == 1
+
+
+def test_directory_that_was_renamed_within_the_root_is_found_wherever_it_is_mounted(tmp_path: Path) -> None:
+    """A directory of the root with our record is named if no target has it, wherever the container has it."""
+    directory = _directory(tmp_path)
+    renamed = directory.with_name("old")
+    renamed.mkdir()
+    proc = _proc(tmp_path, b"32 1 0:9 %s /elsewhere rw - tmpfs t rw\n" % bytes(renamed))
+    without_record = list(find_holders({directory: "/c"}, proc))
+    (renamed / ".target").write_bytes(TargetRecord("alice", "alice", "f").render())
+
+    (holder,) = find_holders({directory: "/c"}, proc)
+
+    assert without_record == []
+    assert f"process 41 has {renamed}, which is not the directory of a target, mounted at /elsewhere" in holder
+
+
+@pytest.mark.parametrize("target", ["alice", "removed"])
+@pytest.mark.parametrize("point", [b"/c", b"/d"], ids=["its place", "another place"])
+def test_directory_that_was_moved_out_of_the_root_is_found(tmp_path: Path, target: str, point: bytes) -> None:
+    """The record of a directory shows whose it was, wherever it and the mount are; no other directory is named."""
+    directory = _directory(tmp_path)
+    elsewhere = tmp_path / "elsewhere" / "a b"
+    elsewhere.mkdir(parents=True)
+    (elsewhere / ".target").write_bytes(TargetRecord(target, "alice", "f").render())
+    other = tmp_path / "elsewhere" / "other"
+    other.mkdir()
+    moved = b"32 1 0:9 %s %s rw - tmpfs t rw\n" % (bytes(elsewhere).replace(b" ", b"\\040"), point)
+    proc = _proc(tmp_path, moved + b"33 1 0:9 %s /c rw - tmpfs t rw\n" % bytes(other))
+
+    (holder,) = find_holders({directory: "/c"}, proc)
+
+    assert f"process 41 has {elsewhere} mounted at {point.decode()}: it is the former directory" in holder
+    assert f"{directory.with_name(target) if target == 'alice' else target}, which was moved" in holder
+    assert "nothing is published there any more — start the container again" in holder
+
+
+def test_directory_of_another_root_is_no_moved_one(tmp_path: Path) -> None:
+    """Two daemons of a machine may have targets of one name, and each publishes in its own root."""
+    directory = _directory(tmp_path)
+    other = tmp_path / "other root" / "alice"
+    other.mkdir(parents=True)
+    (other / ".target").write_bytes(TargetRecord("alice", "alice", "f").render())
+    (other.parent / ".lock").touch()
+    mount = b"32 1 0:9 %s /c rw - tmpfs t rw\n" % bytes(other).replace(b" ", b"\\040")
+
+    assert list(find_holders({directory: "/c"}, _proc(tmp_path, mount))) == []
+
+
+def test_directory_that_was_moved_out_of_the_root_and_removed_is_found(tmp_path: Path) -> None:
+    """In the place of a target's directory, what was removed is cut off; elsewhere it may be of another program."""
+    directory = _directory(tmp_path)
+    removed = b"32 1 0:9 /elsewhere//deleted %s rw - tmpfs t rw\n"
+    proc = _proc(tmp_path, removed % b"/c" + removed % b"/d")
+
+    (holder,) = find_holders({directory: "/c"}, proc)
+
+    assert "process 41 has a directory mounted at /c that was moved out of directory_root and removed" in holder
 
 
 def test_whole_root_in_a_container_is_found(tmp_path: Path) -> None:

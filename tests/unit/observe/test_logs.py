@@ -10,7 +10,7 @@ from threading import Event as Signal
 
 import pytest
 
-from refresher.engine.reporter import Event, Severity, Value
+from refresher.engine.events import Event, Severity, Value
 from refresher.observe import logs
 from tests.program import until
 

@@ -7,6 +7,7 @@ from refresher import __version__
 from refresher.engine.exchanges import ExchangeState
 from refresher.engine.outcome import Outcome, Result
 from refresher.errors import ExchangeError, ImpersonationError, PublishError
+from refresher.metadata.plan import EndpointHealth, ListenerHealth, ListenerState
 from refresher.observe.metrics import METRICS
 from tests.unit.observe.conftest import ACCESS, Fleet
 
@@ -123,6 +124,23 @@ def test_refusals_of_google_are_shown(fleet: Fleet) -> None:
     for state, expected in ((ExchangeState.REFUSED, 1), (ExchangeState.UNANSWERED, 0), (ExchangeState.ACCEPTED, 0)):
         fleet.exchange("alice", state, None if state is ExchangeState.ACCEPTED else "no")
         assert read(fleet)["refresher_exchange_refused"] == [({"identity": "alice"}, expected)]
+
+
+def test_endpoints_are_shown(fleet: Fleet) -> None:
+    """Each endpoint is open or not, and requests are counted by how they ended."""
+    requests = {"answered": 3, "refused": 2, "postponed": 1}
+    fleet.adopt("alice", "bob")
+    closed = ListenerHealth(ListenerState.ABSENT, "it is absent", "create it")
+    fleet.endpoints(
+        EndpointHealth("alice", ListenerHealth(ListenerState.SERVING), 4, requests),
+        EndpointHealth("bob", closed, 0, dict.fromkeys(requests, 0)),
+    )
+
+    found = read(fleet)
+
+    assert found["refresher_metadata_endpoint_open"] == [({"target": "alice"}, 1), ({"target": "bob"}, 0)]
+    assert found["refresher_metadata_connections"] == [({}, 4)]
+    assert {labels["outcome"]: value for labels, value in found["refresher_metadata_requests_total"]} == requests
 
 
 def test_target_that_leaves_takes_its_series_along(fleet: Fleet) -> None:

@@ -179,6 +179,15 @@ def test_check_finds_what_any_user_can_see(address: UnixSocket, tmp_path: Path) 
     assert list(tmp_path.iterdir()) == [tmp_path / "file"]
 
 
+@pytest.mark.parametrize("is_taken", [False, True])
+def test_address_of_another_machine_is_named_with_its_port(*, is_taken: bool) -> None:
+    """Next to a daemon that runs, its port is left out of the attempt, and not out of the message."""
+    with pytest.raises(ListenError) as caught:
+        check_address(TcpSocket("192.0.2.1", 8099), None, is_taken=is_taken)
+
+    assert caught.value.problem.startswith("listen: 192.0.2.1:8099 can't be listened on")
+
+
 def test_check_distinguishes_the_daemons_own_port() -> None:
     """A port that is taken is an error unless the daemon itself may have it; another machine's address always is."""
     with open_listener(TcpSocket("127.0.0.1", 0), None) as first:

@@ -104,6 +104,38 @@ def test_round_looks_at_all_of_a_large_fleet(fleet: Fleet) -> None:
     assert all(rest > 0.0 for rest in rests)
 
 
+def test_watched_files_are_looked_at_when_they_changed_and_seldom_else(fleet: Fleet) -> None:
+    """Where each change is shown, a round looks at what changed alone; another round finds what was not shown."""
+    survey = Survey(fleet.board, fleet.clock, fleet.bugs.append, is_watched=lambda _: True)
+    fleet.adopt("alice", "bob")
+    for _ in range(3):
+        survey.advance()
+    for name in ("alice", "bob"):
+        (fleet.targets[name].directory.path / "token").unlink()
+
+    survey.note(["bob"])
+    survey.advance()
+    shown = {each.name: each.state for each in survey.list_all()}
+    for _ in range(12):
+        survey.advance()
+
+    assert shown == {"alice": State.FRESH, "bob": State.ABSENT}
+    assert {each.state for each in survey.list_all()} == {State.ABSENT}
+
+
+def test_age_of_watched_files_changes_the_verdict(fleet: Fleet) -> None:
+    """A token that becomes due is shown as due, though no file changes."""
+    survey = Survey(fleet.board, fleet.clock, fleet.bugs.append, is_watched=lambda _: True)
+    fleet.adopt("alice")
+    for _ in range(3):
+        survey.advance()
+
+    fleet.clock.pass_(timedelta(minutes=31))
+    survey.advance()
+
+    assert [each.state for each in survey.list_all()] == [State.DUE]
+
+
 def test_target_that_is_asked_for_is_looked_at_out_of_turn(fleet: Fleet) -> None:
     """The thread looks at what a probe asks for at once, and the asker learns when it is done."""
     fleet.adopt("alice")
