@@ -17,12 +17,14 @@ from refresher.observe.metrics import METRICS
 from refresher.publishing.artifacts import ARTIFACTS
 from refresher.settings.model import Settings
 from refresher.suppliers.interface import KINDS, load_kind
+from tests.docs import chart_reference
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 REPOSITORY = Path(__file__).parents[2]
 CONFIGURATION = REPOSITORY / "docs" / "configuration.md"
+DEPLOYMENT = REPOSITORY / "docs" / "deployment.md"
 CLIENTS = REPOSITORY / "docs" / "clients.md"
 OPERATIONS = REPOSITORY / "docs" / "operations.md"
 TROUBLESHOOTING = REPOSITORY / "docs" / "troubleshooting.md"
@@ -122,7 +124,13 @@ def _describe_failure(entry: Entry) -> str:
     return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
 
 
-WRITTEN = {CONFIGURATION: reference, CLIENTS: list_artifacts, OPERATIONS: list_metrics, TROUBLESHOOTING: list_failures}
+WRITTEN = {
+    CONFIGURATION: reference,
+    CLIENTS: list_artifacts,
+    DEPLOYMENT: chart_reference.reference,
+    OPERATIONS: list_metrics,
+    TROUBLESHOOTING: list_failures,
+}
 """What is written into which guide."""
 
 

@@ -81,6 +81,19 @@ def test_guide_opens_with_its_readers(guide: Path) -> None:
     assert re.match(r"(This guide is for|For) ", text)
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(REPOSITORY)))
+def test_prose_is_wrapped(page: Path) -> None:
+    """Outside tables and shown text, a line has at most 120 columns."""
+    is_shown, long = False, []
+    for number, line in enumerate(page.read_text().splitlines(), 1):
+        if re.match(r"\s*(```|~~~)", line):
+            is_shown = not is_shown
+        elif not is_shown and len(line) > 120 and not re.match(r"\s*(\||<|\[[^\]]+\]:)", line):
+            long.append(number)
+
+    assert long == []
+
+
 def test_index_lists_every_guide() -> None:
     """The index leads to each guide."""
     listed = re.findall(r"\]\(([^)#]+)", (REPOSITORY / "docs" / "README.md").read_text())

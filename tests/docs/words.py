@@ -35,6 +35,7 @@ SKIPPED = {
     ".ruff_cache",
     ".hypothesis",
     ".coverage",
+    "build",
     "dist",
     "requirements",
 }

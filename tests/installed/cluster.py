@@ -130,7 +130,7 @@ def running_cluster(place: Path, need: Need) -> Iterator[Cluster]:
     kubectl = need.tool("kubectl", "apt install kubernetes-client (1.28 or newer)")
     etcd = need.tool("etcd", "apt install etcd-server")
     program = install(API_SERVER, need) / "kube-apiserver"
-    store, peer, port = _free_ports(3)
+    store, peer, port = free_ports(3)
     certificates = make_certificates(place)
     _write_signing_key(place)
     (place / "tokens.csv").write_text(f'{_ADMINISTRATOR},admin,admin,"system:masters"\n')
@@ -197,7 +197,8 @@ def _write_kubeconfig(cluster: Cluster) -> None:
     (cluster.place / "kubeconfig").write_text(json.dumps(document))
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
+    """Return different ports of the loopback that are free now."""
     with ExitStack() as ends:
         sockets = [ends.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
         return [each.getsockname()[1] for each in sockets]
