@@ -17,6 +17,7 @@ def write_configuration(
     more: str = "",
     listen: str = "none",
     canary: str = "off",
+    lifetime: str = "1h",
 ) -> Path:
     """Write a configuration with this many identities, a self-issued target of each or of the first, and a key."""
     keys = directory / "keys"
@@ -25,7 +26,8 @@ def write_configuration(
         "version: 1",
         'providers: {main: {project_number: "123456789012", pool: workers, provider: refresher}}',
         "project: my-project",
-        f"suppliers: {{worker: {{kind: self_issued, issuer: https://workers.invalid, keys: {keys}}}}}",
+        "suppliers:",
+        f"  worker: {{kind: self_issued, issuer: https://workers.invalid, keys: {keys}, lifetime: {lifetime}}}",
         f"directory_root: {directory / 'run'}",
         f"listen: {listen}",
         f"canary: {canary}",

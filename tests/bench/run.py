@@ -13,7 +13,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from tests.bench import configuration, daemon, emulator, once, probes, status
+from tests.bench import configuration, daemon, emulator, image, metadata, neighbours, once, probes, status
 
 RESULTS = Path("bench-results.json")
 
@@ -26,8 +26,11 @@ def main() -> int:
         probes.measure,
         once.measure,
         daemon.measure,
+        neighbours.measure,
         status.measure,
         emulator.measure,
+        metadata.measure,
+        image.measure,
     ):
         for result in source():
             results.append(result)

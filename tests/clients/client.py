@@ -44,6 +44,7 @@ class Client:
         knows_buckets: Whether it reads buckets; else it returns its own account.
         recovers: Whether the same process works again after a failure.
         directly: Whether it works without a service account.
+        asks_metadata: Whether it can use a metadata server.
         counts_threads: Whether "BUCKET N" makes it read in N threads at once, so that their exchanges can be counted.
     """
 
@@ -64,6 +65,7 @@ class Client:
     recovers: bool = True
     directly: bool = True
     counts_threads: bool = False
+    asks_metadata: bool = True
 
     def content(self, names: Names) -> str:
         """Return its expected answer: the content of its bucket, or its account if it does not know buckets."""

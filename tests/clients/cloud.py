@@ -126,6 +126,15 @@ class Cloud:
             accounts = {self.names.account(name): life for name, life in lives.items()}
             self._post("/emulator/seed", {"access_token_lives": accounts})
 
+    def go_down(self) -> None:
+        """Issue no tokens until `come_back`; only in the emulator of this run."""
+        for operation in ("sts.token", "iamcredentials.generateAccessToken"):
+            self._post("/emulator/faults", {"operation": operation, "status": 503, "times": 1_000_000})
+
+    def come_back(self) -> None:
+        """Issue tokens again."""
+        self._post("/emulator/faults", {}, method="DELETE")
+
     def seed(self, names: Iterable[str], jwks: dict[str, Any]) -> None:
         """Create the resources that clients of these names need; only in the emulator of this run."""
         if not self.is_ours:
@@ -136,10 +145,10 @@ class Cloud:
             path = f"/upload/storage/v1/b/{self.names.bucket(name)}/o?uploadType=media&name={OBJECT}"
             self._post(path, build_content(name), token=token)
 
-    def _post(self, path: str, body: object, *, token: str = "") -> bytes:
+    def _post(self, path: str, body: object, *, token: str = "", method: str = "POST") -> bytes:
         content = body.encode() if isinstance(body, str) else json.dumps(body).encode()
         headers = {"Authorization": f"Bearer {token}"} if token else {}
-        request = Request(f"{self.plain.sts}{path}", content, headers)  # noqa: S310 - our own origin
+        request = Request(f"{self.plain.sts}{path}", content, headers, method=method)  # noqa: S310 - our own origin
         with urlopen(request, timeout=PATIENCE) as reply:  # noqa: S310 - our own origin
             answer: bytes = reply.read()
         return answer

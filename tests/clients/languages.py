@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     Command = Callable[[Setup], Sequence[str]]
 
 _PASSWORD = "changeit"
-_GEMS = "root/usr/share/rubygems-integration/all"
-_VENDOR = "root/usr/lib/ruby/vendor_ruby"
+_GEMS = "usr/share/rubygems-integration/all"
+_VENDOR = "usr/lib/ruby/vendor_ruby"
 
 
 def _python(library: str) -> Sequence[str]:
@@ -45,16 +45,16 @@ def _rust(library: str) -> Sequence[str]:
     return (str(RUST.made() / "target" / "release" / "probe"), library)
 
 
-def _ruby(_: Setup) -> Sequence[str]:
+def _ruby(root: str) -> Sequence[str]:
     place = RUBY.made()
-    paths = (f"GEM_PATH={place / _GEMS}", f"RUBYLIB={place / _VENDOR}")
+    paths = (f"GEM_PATH={place / root / _GEMS}", f"RUBYLIB={place / root / _VENDOR}")
     return ("env", *paths, "ruby", str(place / "probe.rb"), "googleauth")
 
 
-def _googleauth_version() -> str:
-    """Return the version of googleauth in the next release of Debian; no file pins it."""
-    (gem,) = (RUBY.made() / _GEMS / "gems").glob("googleauth-*")
-    return gem.name.removeprefix("googleauth-")
+def _googleauth_version(root: str) -> str:
+    """Return the version of googleauth in a release of Debian; no file pins it."""
+    (gem,) = (RUBY.made() / root / _GEMS).rglob("googleauth-*.gemspec")
+    return gem.name.removeprefix("googleauth-").removesuffix(".gemspec")
 
 
 def _java(library: str, *, setup: Setup) -> Sequence[str]:
@@ -79,7 +79,7 @@ def _start(client: Client, setup: Setup, variables: dict[str, str], *, command: 
     logs = setup.place / "logs"
     logs.mkdir(exist_ok=True)
     origin: str = getattr(setup.endpoints(client.name), service)
-    return Program((*command(setup), origin), variables, logs / client.name)
+    return Program(setup.wrap(client.name, (*command(setup), origin)), variables, logs / client.name)
 
 
 def _pinned(file: str, pattern: str) -> str:
@@ -103,6 +103,7 @@ def _library(
     service: str = "storage",
     recovers: bool = True,
     counts_threads: bool = False,
+    asks_metadata: bool = True,
 ) -> Client:
     return Client(
         name=name,
@@ -120,6 +121,7 @@ def _library(
         knows_buckets=service == "storage",
         recovers=recovers,
         counts_threads=counts_threads,
+        asks_metadata=asks_metadata,
     )
 
 
@@ -162,8 +164,9 @@ def _of_rust(name: str, title: str) -> Client:
     )
 
 
-def _of_ruby(name: str, title: str, **more: Any) -> Client:  # noqa: ANN401 - as of _library
-    return _library(RUBY, name, title, command=_ruby, version=_googleauth_version, is_pinned=False, **more)
+def _of_ruby(name: str, title: str, root: str, **more: Any) -> Client:  # noqa: ANN401 - as of _library
+    version = partial(_googleauth_version, root)
+    return _library(RUBY, name, title, command=lambda _: _ruby(root), version=version, is_pinned=False, **more)
 
 
 _BY_FILE: dict[str, Any] = {"needs": Needs(artifacts=(ACCESS_TOKEN,)), "counts_threads": False}
@@ -185,7 +188,12 @@ LIBRARIES = (
     _of_java("java-storage", "google-cloud-storage", "storage", skew=225.0),
     _of_rust("rust-auth", "google-cloud-auth"),
     _of_rust("rust-storage", "google-cloud-storage"),
-    _of_ruby("ruby-auth", "googleauth", skew=60.0),
+    _of_ruby("ruby-auth", "googleauth", "root", skew=60.0, asks_metadata=False),  # on Google's machines alone
     _of_python("python-obstore", "obstore", **_BY_FILE),
-    _of_python("python-duckdb", "duckdb", **_BY_FILE),
+    _of_python("python-duckdb", "duckdb", asks_metadata=False, **_BY_FILE),
 )
+METADATA_LIBRARIES = (
+    _of_python("python-tensorstore", "tensorstore", counts_threads=False),
+    _of_ruby("ruby-auth-12", "googleauth 0.13", "root12"),
+)
+"""Those that know no external accounts, and so no credentials directory."""

@@ -17,7 +17,7 @@ from tests.clients.proxy import proxy
 from tests.program import Worker, until
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from tests.clients.cloud import Cloud, Endpoints
@@ -72,6 +72,7 @@ class Setup:
         all_needs: What each client needs, by name.
         workers: One worker for each way.
         proxy: The origin of a proxy that connects Google's host names with the cloud.
+        prefixes: By name of client, the command in front of each of its commands; none on this machine itself.
     """
 
     cloud: Cloud
@@ -79,6 +80,7 @@ class Setup:
     all_needs: Mapping[str, Needs]
     workers: Mapping[Way, Worker]
     proxy: str
+    prefixes: Mapping[str, Sequence[str]] = field(default_factory=dict)
     _daemons: ExitStack = field(default_factory=ExitStack)
 
     def directory(self, name: str, *, of: str = "") -> Path:
@@ -119,6 +121,10 @@ class Setup:
                 if needs.way is way:
                     for artifact in ("env", *needs.artifacts):
                         until((worker.directory(name) / artifact).exists, what=f"{artifact} of {name}")
+
+    def wrap(self, name: str, command: Sequence[str]) -> Sequence[str]:
+        """Return the command that runs a command where a client is."""
+        return (*self.prefixes.get(name, ()), *command)
 
     def files(self) -> list[Path]:
         """Return all files that are replaced again and again."""

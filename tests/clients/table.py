@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.clients.cloud import is_other_cloud
+from tests.clients.metadata_scenarios import MetadataScenario, run_with_metadata
 from tests.clients.outcomes import Scenario
+from tests.clients.registry import METADATA_CLIENTS
 from tests.clients.run import install_available, list_missing, run
 from tests.clients.scenarios import THREADS
 
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from tests.clients.client import Client
+    from tests.clients.metadata_scenarios import Outcomes
     from tests.clients.outcomes import Record
 
 GUIDE = Path(__file__).parents[2] / "docs" / "clients.md"
@@ -57,6 +60,16 @@ def build_exchanges(clients: Sequence[Client], records: Mapping[str, Record]) ->
         if client.reads == "token"
     ]
     return _table(head, rows)
+
+
+def build_metadata_results(clients: Sequence[Client], outcomes: Outcomes) -> str:
+    """Return the table of results with a metadata endpoint."""
+    rows = [
+        [f"{client.language}: {client.title}"]
+        + [outcomes[client.name][scenario].result or WRONG for scenario in MetadataScenario]
+        for client in clients
+    ]
+    return _table(["client", *MetadataScenario], rows)
 
 
 def read_committed(name: str) -> str:
@@ -117,12 +130,12 @@ def main() -> int:
         records = run(clients, Path(place))
     write("results", build_results(clients, records))
     write("exchanges", build_exchanges(clients, records))
-    wrong = [
-        f"{name}, {scenario}: {outcome.message}"
-        for name, record in records.items()
-        for scenario, outcome in record.outcomes.items()
-        if not outcome.result
-    ]
+    with tempfile.TemporaryDirectory() as place:
+        endpoints = run_with_metadata(install_available(METADATA_CLIENTS), Path(place))
+    write("metadata", build_metadata_results(METADATA_CLIENTS, endpoints))
+    found = [(name, *each) for name, record in records.items() for each in record.outcomes.items()]
+    more = [(name, *each) for name, outcomes in endpoints.items() for each in outcomes.items()]
+    wrong = [f"{name}, {scenario}: {each.message}" for name, scenario, each in (*found, *more) if not each.result]
     sys.stdout.write("\n".join([*wrong, f"{len(clients)} clients, {len(wrong)} results wrong, written to {GUIDE}\n"]))
     return 1 if wrong else 0
 

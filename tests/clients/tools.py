@@ -82,6 +82,16 @@ def _curl(setup: Setup, bucket: str) -> Sequence[str]:
     return ("sh", "-c", script, _media(setup, bucket))
 
 
+def _curl_with_metadata(setup: Setup, bucket: str) -> Sequence[str]:
+    place = "http://${GCE_METADATA_HOST:-metadata.google.internal}/computeMetadata/v1/instance/service-accounts/default/token"
+    script = (
+        f'answer=$(curl -sS --fail-with-body -H "Metadata-Flavor: Google" "{place}") && '
+        'token=$(printf %s "$answer" | sed \'s/.*"access_token":"\\([^"]*\\)".*/\\1/\') && '
+        'curl -sS --fail-with-body -H "Authorization: Bearer $token" "$0"'
+    )
+    return ("sh", "-c", script, _media(setup, bucket))
+
+
 def _rclone(_: Setup, bucket: str) -> Sequence[str]:
     options = ("--config=", "--retries=1", "--low-level-retries=1")
     return ("rclone", "cat", *options, f":gcs:{bucket}/{OBJECT}")
@@ -147,11 +157,11 @@ def _start(client: Client, setup: Setup, variables: dict[str, str], *, line: Lin
     inner = place / "terraform"
     shape = _user if line is _bq else str.strip
     return Tool(
-        partial(line, setup),
+        lambda bucket: setup.wrap(client.name, line(setup, bucket)),
         variables | dict(more),
         inner if inner.is_dir() else place,
         shape=shape,
-        first=_terraform_init if line is _terraform else None,
+        first=(lambda bucket: setup.wrap(client.name, _terraform_init(bucket))) if line is _terraform else None,
     )
 
 
@@ -178,6 +188,7 @@ def _tool(
     setting: Setting = _no_setting,
     needs: Needs = Needs(),  # noqa: B008 - frozen
     knows_buckets: bool = True,
+    asks_metadata: bool = True,
 ) -> Client:
     return Client(
         name=name,
@@ -191,6 +202,7 @@ def _tool(
         needs=needs,
         is_tool=True,
         knows_buckets=knows_buckets,
+        asks_metadata=asks_metadata,
     )
 
 
@@ -211,6 +223,7 @@ TOOLS = (
         version=(("curl", "--version"), r"curl (\S+)"),
         remedy="apt-get install curl",
         needs=Needs(artifacts=(ACCESS_TOKEN,)),
+        asks_metadata=False,
     ),
     _tool(
         "rclone",
@@ -220,6 +233,7 @@ TOOLS = (
         remedy="apt-get install rclone",
         setting=_by_name_setting,
         needs=Needs(way=Way.BY_NAME),
+        asks_metadata=False,  # from 1.61 on, with env_auth
     ),
     _tool(
         "restic",
@@ -239,3 +253,13 @@ TOOLS = (
         setting=_terraform_setting,
     ),
 )
+METADATA_TOOLS = (
+    _tool(
+        "curl-metadata",
+        "curl",
+        _curl_with_metadata,
+        version=(("curl", "--version"), r"curl (\S+)"),
+        remedy="apt-get install curl",
+    ),
+)
+"""Those that are run in another way with a metadata server."""

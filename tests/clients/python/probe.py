@@ -107,10 +107,20 @@ def opendal(origin: str) -> Read:
 
 
 def obstore(origin: str) -> Read:
-    """Read with object_store, which does not know external accounts, through the access token's file."""
+    """Read with object_store, which does not know external accounts, through the access token's file, if any."""
     from obstore.store import GCSStore
 
-    token_file = Path(os.environ["REFRESHER_ACCESS_TOKEN_FILE"])
+    settings: dict[str, Any] = {"client_options": {"allow_http": True}, "retry_config": {"max_retries": 0}}
+    if (path := os.environ.get("REFRESHER_ACCESS_TOKEN_FILE")) is None:
+        stores: dict[str, GCSStore] = {}
+
+        def read_with_metadata(bucket: str) -> str:
+            store = stores.get(bucket) or stores.setdefault(bucket, GCSStore(bucket, base_url=origin, **settings))
+            return bytes(store.get(OBJECT).bytes()).decode()
+
+        return read_with_metadata
+
+    token_file = Path(path)
     # it reads this variable even with explicit settings, and fails on this document
     os.environ.pop("GOOGLE_APPLICATION_CREDENTIALS", None)
 
@@ -118,13 +128,7 @@ def obstore(origin: str) -> Read:
         return {"token": token_file.read_text(), "expires_at": None}
 
     def read(bucket: str) -> str:
-        store = GCSStore(
-            bucket,
-            base_url=origin,
-            client_options={"allow_http": True},
-            retry_config={"max_retries": 0},
-            credential_provider=credentials,
-        )
+        store = GCSStore(bucket, base_url=origin, credential_provider=credentials, **settings)
         return bytes(store.get(OBJECT).bytes()).decode()
 
     return read
@@ -156,6 +160,24 @@ def duckdb(origin: str) -> Read:
     return read
 
 
+def tensorstore(origin: str) -> Read:
+    """Read with TensorStore, which does not know external accounts, and is anonymous where it finds nothing."""
+    os.environ["TENSORSTORE_GCS_HTTP_URL"] = origin
+    import tensorstore as library
+
+    stores: dict[str, Any] = {}
+
+    def read(bucket: str) -> str:
+        store = stores.get(bucket)
+        if store is None:
+            # by default it caches for ever what it read, and tries for minutes
+            kind = {"driver": "gcs", "bucket": bucket, "context": {"gcs_request_retries": {"max_retries": 1}}}
+            store = stores.setdefault(bucket, library.KvStore.open(kind).result())
+        return bytes(store[OBJECT]).decode()
+
+    return read
+
+
 CLIENTS = {
     "google-auth": google_auth,
     "google-cloud-storage": google_cloud_storage,
@@ -165,6 +187,7 @@ CLIENTS = {
     "opendal": opendal,
     "obstore": obstore,
     "duckdb": duckdb,
+    "tensorstore": tensorstore,
 }
 
 
