@@ -154,6 +154,8 @@ class FakeChain:
 
     clock: FakeClock
     lifetime: timedelta = timedelta(hours=1)
+    lead: timedelta = timedelta()
+    """How far this machine's clock is ahead of Google's."""
     refusal: Exception | None = None
     meanwhile: Callable[[], object] = bool
     exchanged: list[str] = field(default_factory=list)
@@ -175,7 +177,7 @@ class FakeChain:
         if self.refusal is not None:
             raise self.refusal
         value = f"ya29.{way.service_account}.{self.minted}.{federated.value}"
-        return AccessToken(value=value, expires_at=self.clock.now() + timedelta(hours=1))
+        return AccessToken(value=value, expires_at=self.clock.now() - self.lead + timedelta(hours=1))
 
     def id_token(self, way: Impersonation, audience: str, federated: AccessToken, *, include_email: bool) -> str:
         """Return an unsigned ID token."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -43,6 +44,19 @@ def until(condition: Callable[[], Any], *, what: str) -> Any:  # noqa: ANN401 - 
         assert time.monotonic() < deadline, f"in vain: {what}"
         time.sleep(0.02)
     return found
+
+
+def remove_tree(path: Path) -> None:
+    """Remove a directory, and again what the daemon writes into it meanwhile: then it is not empty."""
+
+    def is_removed() -> bool:
+        try:
+            shutil.rmtree(path)
+        except OSError:
+            return not path.exists()
+        return True
+
+    until(is_removed, what=f"the removal of {path}")
 
 
 def stretch(seconds: float) -> float:

@@ -57,7 +57,7 @@ def test_systemd_sees_readiness_reloads_and_a_daemon_that_stands_still(tmp_path:
 
         machine.run("systemctl reload refresher")
         until(lambda: "config.reloaded" in machine.run("journalctl --unit refresher --no-pager"), what="reloaded")
-        assert show(machine, "ActiveState") == {"ActiveState": "active"}
+        until(lambda: show(machine, "ActiveState") == {"ActiveState": "active"}, what="the reload is over")
         priorities = machine.run(
             "journalctl --unit refresher --identifier refresher --output json --output-fields PRIORITY,MESSAGE"
         )

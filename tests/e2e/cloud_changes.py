@@ -130,10 +130,25 @@ def act_as_the_machine(site: Site, letter: str) -> dict[str, Any]:
     return {"via": "impersonation", "subject": None, "supplier": None}
 
 
+def pay_as_the_machine(site: Site, letter: str) -> dict[str, Any]:
+    """Make an identity without a pool name a quota project, which its account alone may use."""
+    site.project.policy.allow(CONSUMER, f"serviceAccount:{site.email(letter)}")
+    return {"quota_project": site.name, **act_as_the_machine(site, letter)}
+
+
 def lose_quota_project(site: Site) -> Undo:
-    """Take the role on the quota project from the first identity."""
-    (binding,) = [each for each in site.project.policy.bindings if site.principal("a") in each.members]
-    return assign(binding, members=[each for each in binding.members if each != site.principal("a")])
+    """Take the role on the quota project from the first identity's principal."""
+    return _lose_member(site, site.principal("a"))
+
+
+def lose_quota_project_of_account(site: Site) -> Undo:
+    """Take the role on the quota project from the first identity's account."""
+    return _lose_member(site, f"serviceAccount:{site.email('a')}")
+
+
+def _lose_member(site: Site, member: str) -> Undo:
+    (binding,) = [each for each in site.project.policy.bindings if member in each.members]
+    return assign(binding, members=[each for each in binding.members if each != member])
 
 
 _NO_PROVIDER = "the pool or provider does not exist, is disabled"
@@ -163,7 +178,7 @@ CHANGES = {
     "machine-role-lost": Change(
         make=lambda s: assign(s.account("a").policy, bindings=[]),
         cause="may not act as the account",
-        remedy="grant the machine's service account roles/iam.serviceAccountTokenCreator on account-a@{name}.",
+        remedy="--role=roles/iam.serviceAccountTokenCreator --member='serviceAccount:machine@my-project.",
         hits="a",
         prepare=act_as_the_machine,
     ),
@@ -173,6 +188,21 @@ CHANGES = {
         remedy="gcloud projects add-iam-policy-binding {name}",
         hits="a",
         prepare=pay_by_project,
+    ),
+    "quota-lost-by-account": Change(
+        make=lose_quota_project_of_account,
+        cause="quota project",
+        remedy="--member='serviceAccount:account-a@{name}.iam.gserviceaccount.com'",
+        hits="a",
+        prepare=pay_by_project,
+    ),
+    "quota-lost-without-pool": Change(
+        make=lose_quota_project_of_account,
+        cause="quota project",
+        remedy="grant serviceAccount:account-a@{name}.iam.gserviceaccount.com roles/serviceusage.serviceUsageConsumer "
+        "on project {name}: gcloud projects add-iam-policy-binding {name}",
+        hits="a",
+        prepare=pay_as_the_machine,
     ),
     "condition-for-one": Change(
         make=lambda s: assign(s.provider, condition=f"assertion.sub != '{s.name}-a'"),

@@ -107,7 +107,7 @@ CAUSES: dict[str, Cause] = {
     # key
     "key-not-uploaded": Cause(refresh_keys, "key", "refresher keys jwks", 5),
     "key-wrong": Cause(wrong_key, "key", "refresher keys jwks", 5),
-    "keys-withdrawn": Cause(lambda s: change(s, jwks={"keys": []}), "key", "upload the current ones", 5),
+    "keys-withdrawn": Cause(lambda s: change(s, jwks={"keys": []}), "key", "upload the current keys", 5),
     "discovery-unreachable": Cause(lambda s: change(s, jwks=None), "key", "reachable from the internet", 5),
     "E19": Cause(fault(STS, refusal="E19"), "key", "discovery document", 5),
     # audience

@@ -201,7 +201,7 @@ def test_chain_of_delegates(cloud: tuple[Worker, Scenario]) -> None:
     checked = worker.command("check")
     worker.once()
 
-    assert f"subject/user-dora on {middle}, then {middle} on {end}" in refused.stderr
+    assert f"subject/user-dora on {middle}, then serviceAccount:{middle} on {end}" in refused.stderr
     assert "is a chain" in checked.stderr
     assert google.whoami(read(worker, "dora", "access_token"))["service_account"] == end
     assert f"CLOUDSDK_AUTH_ACCESS_TOKEN_FILE={worker.directory('dora')}/access_token" in read(worker, "dora", "env")

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 from typing import TYPE_CHECKING
+
+import pytest
 
 from tests.program import account_of, until
 
@@ -44,6 +47,26 @@ def test_lost_grant_is_seen_while_the_files_are_fresh(cloud: tuple[Worker, Scena
         assert len(log.events("exchange.refused")) == 1
 
 
+def test_refused_identity_with_artifacts_is_one_finding(cloud: tuple[Worker, Scenario]) -> None:
+    """Where the identity's refusal is why no access token is minted, `status` and `doctor` show that one cause once."""
+    worker, google = cloud
+    google.add_service_account(account_of("carol"))
+    document = worker.document("alice", "carol", canary="1m", listen=f"unix:{worker.place}/status/http.sock")
+    document["targets"]["carol"] = {"artifacts": {"access_token": True}}
+    worker.write(document)
+    with worker.daemon() as log:
+        log.wait_for("exchange.refused", target="carol")
+        until(
+            lambda: (worker.status()["carol"]["exchange"] or {}).get("state") == "refused", what="the refusal in status"
+        )
+        status = worker.command("status").stdout
+        doctor = worker.command("doctor", status=None).stdout
+
+    assert re.search(r"absent +access_token", status)
+    assert [status.count("remedy: "), doctor.count("remedy: ")] == [1, 1]
+    assert "for the same reason: see impersonation (access_token absent)" in doctor
+
+
 def test_quota_project_that_the_principal_may_not_use_is_seen(cloud: tuple[Worker, Scenario]) -> None:
     """The canary names the quota project as clients do: without the role there every container fails."""
     worker, _ = cloud
@@ -80,3 +103,25 @@ def test_canary_can_be_off_for_all_and_for_one(cloud: tuple[Worker, Scenario]) -
     assert "every 10m whether it still accepts alice\n" in worker.command("check").stdout
     worker.configure("alice", "bob")
     assert "the canary is off" in worker.command("check").stdout
+
+
+@pytest.mark.parametrize(("seconds", "way"), [(600, "behind"), (-600, "ahead of")], ids=["behind", "ahead"])
+def test_clock_that_is_off_is_named_with_its_offset(cloud: tuple[Worker, Scenario], seconds: int, way: str) -> None:
+    """Log, `status` and `wait --exchange` show by how much, in which direction, and how the clock is set."""
+    worker, google = cloud
+    worker.lifetime = "2m"
+    google.clock.advance(timedelta(seconds=seconds))
+    worker.configure("alice", canary="1m", listen=f"unix:{worker.place}/status/http.sock")
+    with worker.daemon() as log:
+        refused = log.wait_for("exchange.refused", identity="alice")
+        log.wait_for("daemon.listening")
+        until(lambda: worker.status()["alice"]["exchange"], what="the refusal in status")
+        shown = worker.command("status").stdout
+        waited = worker.command("wait", "--exchange", "--timeout", "0s", status=5).stderr
+
+    words = rf"this machine's clock is (10 min|10 min \d s|9 min 5\d s) {way} 127\.0\.0\.1, by its Date header"
+    for text in (refused["error"], shown, waited):
+        assert re.search(words, text), text
+    for text in (refused["remedy"], shown, waited):
+        assert "timedatectl set-ntp true" in text
+    assert refused["cause"].startswith("the clock of this machine is")

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import jwt
 
 from tests.program import COMMAND, Worker, account_of, until
+from tests.status_socket import ask
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -107,6 +108,25 @@ def test_drop_in_that_is_not_read_is_a_warning_and_no_reload(worker: Worker) -> 
         assert not log.events("config.reloaded")
         worker.drop_in("carol", identity="alice")
         log.wait_for("config.reloaded")
+
+
+def test_keys_that_are_gone_are_a_fault_before_a_token_is_due(worker: Worker) -> None:
+    """Keys that were moved away are seen in seconds, in log, `status` and page, and so is their return."""
+    path = worker.place / "status" / "http.sock"
+    worker.configure("alice", listen=f"unix:{path}")
+
+    with worker.daemon() as log:
+        log.wait_for("daemon.ready")
+        keys = worker.place / "keys"
+        keys.rename(keys.with_name("aside"))
+        fault = log.wait_for("daemon.fault")
+        assert fault["error"] == f"{keys} does not exist"
+        assert "restore it from a backup" in fault["remedy"]
+        assert f"the daemon can't refresh: {keys} does not exist" in worker.command("status").stdout
+        assert f"{keys} does not exist" in ask(path, "/").body
+        keys.with_name("aside").rename(keys)
+        log.wait_for("daemon.recovered")
+        assert not log.events("token.supply_failed")
 
 
 def test_signal_that_another_thread_gets_is_heard(worker: Worker) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import stat
 import subprocess
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.e2e.test_once import DAEMON, as_daemon_user
-from tests.program import COMMAND, until
+from tests.program import COMMAND, remove_tree, until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -184,7 +183,7 @@ def test_directory_of_another_user_has_one_answer_that_heals(worker: Worker, nee
         place.chmod(stat.S_IMODE(place.stat().st_mode) & ~0o022)
         log.send(1)
         second = log.wait_for("token.publish_failed", count=2)
-        shutil.rmtree(place)
+        remove_tree(place)
         log.send(1)
         log.wait_for("token.published")
 

@@ -9,6 +9,7 @@ import pytest
 from refresher.doctor.chain import NAMES
 from refresher.doctor.diagnosis import State
 from refresher.doctor.links.supply import CREDENTIALS
+from refresher.doctor.report import Report
 from refresher.emulator.state import Project
 from refresher.errors import UsageError
 from tests.conftest import Need
@@ -43,7 +44,7 @@ def test_at_least_forty_causes_are_proven() -> None:
 
 def test_healthy_chain_shows_no_warning(site: Site) -> None:
     """Nothing is wrong with a healthy chain, and every link that can be checked here is fine."""
-    site.use_machine_account()
+    read_policies(site)
 
     report = check(site)
 
@@ -72,7 +73,7 @@ def test_offline_asks_no_server(site: Site) -> None:
     assert report.status == 0
 
 
-def test_worker_that_may_act_as_users_is_a_warning(site: Site) -> None:
+def test_worker_that_may_act_as_users_fails(site: Site) -> None:
     """Token Creator of the worker's own account on a user's account is shown, with both names."""
     site.use_machine_account()
     site.google.allow_member(account_of("alice"), f"serviceAccount:{MACHINE}", CREATOR)
@@ -80,11 +81,90 @@ def test_worker_that_may_act_as_users_is_a_warning(site: Site) -> None:
     report = check(site)
 
     found = find(report, "worker")
-    assert (found.state, found.entry) == (State.WARNING, "worker-creator")
+    assert (found.state, found.entry) == (State.FAILED, "worker-creator")
     assert account_of("alice") in found.remedy
     assert "getAccessToken" in found.evidence
     assert f"from serviceAccount:{MACHINE} on" in found.remedy
-    assert report.status == 0
+    assert report.status == 5
+
+
+POOL = "principalSet://iam.googleapis.com/projects/123456789012/locations/global/workloadIdentityPools/workers"
+
+
+def add_bob(site: Site) -> None:
+    """Configure a second identity of the pool, with an account of its own."""
+    site.google.allow(account_of("bob"), subject="user-bob")
+    site.document["identities"]["bob"] = {"service_account": account_of("bob"), "subject": "user-bob"}
+    site.document["targets"]["bob"] = {}
+
+
+def read_policies(site: Site) -> None:
+    """Allow the worker's own account to read the policies of all accounts."""
+    site.use_machine_account()
+    site.google.grant("roles/iam.securityReviewer", f"serviceAccount:{MACHINE}")
+
+
+def find_grants(report: Report) -> list[tuple[State, str]]:
+    """Return state and entry of what is found about the accounts' bindings."""
+    return [(each.state, each.entry) for each in report.worker if each.link == "grants"]
+
+
+@pytest.mark.parametrize("member", [f"{POOL}/*", "allAuthenticatedUsers"])
+def test_binding_to_everybody_fails_with_the_command_that_removes_it(site: Site, member: str) -> None:
+    """A user's account that the whole pool may act as is shown, with the line of gcloud and of Terraform."""
+    read_policies(site)
+    healthy = check(site)
+    site.google.allow_member(account_of("alice"), member)
+
+    report = check(site)
+
+    found = find(report, "grants")
+    assert find_grants(healthy) == [(State.OK, "")]
+    assert find_grants(report) == [(State.FAILED, "grant-everyone")]
+    assert (healthy.status, report.status) == (0, 5)
+    assert f"{member} has roles/iam.workloadIdentityUser on {account_of('alice')}" in found.evidence
+    assert (
+        f"gcloud iam service-accounts remove-iam-policy-binding {account_of('alice')} --project=my-project "
+        f"--role=roles/iam.workloadIdentityUser --member='{member}'"
+    ) in found.remedy
+    assert f'google_service_account_iam_member with member = "{member}"' in found.remedy
+
+
+def test_set_that_is_bound_to_two_accounts_fails(site: Site) -> None:
+    """Who is in a set may act as each account that the set is bound to; on one account alone it proves nothing."""
+    read_policies(site)
+    add_bob(site)
+    site.google.allow_member(account_of("alice"), f"{POOL}/attribute.team/research")
+    alone = check(site)
+    site.google.allow_member(account_of("bob"), f"{POOL}/attribute.team/research")
+
+    assert find_grants(alone) == [(State.OK, "")]
+    assert find_grants(check(site)) == [(State.FAILED, "grant-set")] * 2
+
+
+def test_identity_that_may_act_as_another_is_found_without_reading_policies(site: Site) -> None:
+    """Each identity's own token shows what it may do on the next account; the binding itself stays unknown."""
+    add_bob(site)
+    separate = check(site)
+    site.google.grant("roles/iam.serviceAccountTokenCreator", f"{POOL}/*")
+
+    report = check(site)
+
+    assert find_grants(separate) == [(State.UNKNOWN, "")]
+    assert find_grants(report)[:2] == [(State.FAILED, "grant-crossed")] * 2
+    evidence = " ".join(each.evidence for each in report.worker)
+    assert "subject/user-bob has iam.serviceAccounts.getAccessToken" in evidence
+
+
+def test_policy_that_can_not_be_read_is_unknown(site: Site) -> None:
+    """Without the right to read them, the bindings are unknown and never fine; the remedy shows how to look."""
+    site.use_machine_account()
+
+    found = find(check(site), "grants")
+
+    assert found.state is State.UNKNOWN
+    assert "getIamPolicy" in found.evidence
+    assert f"gcloud iam service-accounts get-iam-policy {account_of('alice')}" in found.remedy
 
 
 def test_rights_that_can_not_be_asked_for_are_unknown(site: Site) -> None:

@@ -22,7 +22,7 @@ def test_command_shows_what_is_wrong_first(site: Site) -> None:
     lines = done.stdout.splitlines()
     assert lines[0].startswith("✗ impersonation: generateAccessToken of alice@")
     assert [line.split()[0] for line in lines[1:5]] == ["cause:", "remedy:", "source:", "targets:"]
-    assert lines[-1] == "1 target checked, 1 broken, 1 link unknown"
+    assert lines[-1] == "1 target checked, 1 broken, 2 links unknown"
     assert secret_in(done.stdout + done.stderr) is None
 
 
@@ -79,7 +79,7 @@ def test_bundle_has_what_a_ticket_needs_and_no_secret(site: Site) -> None:
     with tarfile.open(bundle) as archive:
         files = {name: archive.extractfile(name) for name in archive.getnames()}
         texts = {Path(name).name: file.read().decode() for name, file in files.items() if file is not None}
-    assert texts.keys() == {"doctor.json", "status.json", "check.txt", "versions.json", "log.txt"}
+    assert texts.keys() == {"doctor.json", "status.json", "status.txt", "check.txt", "versions.json", "log.txt"}
     assert json.loads(texts["doctor.json"])["ok"]
     assert json.loads(texts["status.json"])["ready"]
     assert texts["log.txt"].split() == ["a", "line", "…", "…", "…", "the", "end"]

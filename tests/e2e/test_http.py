@@ -1,7 +1,11 @@
 """The real daemon answers HTTP on its socket, follows the configuration, and replaces nothing that is not its own."""
 
+import os
 import signal
+import socket
 from pathlib import Path
+
+import pytest
 
 from refresher.emulator.testing import Scenario
 from tests.program import Worker, account_of, secret_in, until
@@ -117,6 +121,11 @@ def test_status_shows_that_it_cannot_ask_what_google_answers(cloud: tuple[Worker
     with worker.daemon() as log:
         log.wait_for("daemon.listening")
         assert unknown not in worker.command("status").stderr
+        log.process.send_signal(signal.SIGSTOP)
+        stopped = worker.command("status")
+        log.process.send_signal(signal.SIGCONT)
+        assert f"{unknown}: the daemon is stopped" in stopped.stderr
+        assert f"resume it: kill -CONT {log.process.pid}" in stopped.stdout
         path.parent.rename(path.parent.with_name("aside"))
         path.parent.write_text("")
         assert f"{unknown}: the daemon can't be asked at unix:{path}" in worker.command("status").stderr
@@ -155,3 +164,27 @@ def test_refusal_of_google_is_shown_with_its_remedy(cloud: tuple[Worker, Scenari
         assert "Google refuses identity carol" in page
         assert "roles/iam.workloadIdentityUser" in page
         assert "Google refuses identity alice" not in page
+
+
+@pytest.mark.parametrize("kind", ["unix", "tcp"])
+def test_other_program_that_listens_there_is_named(worker: Worker, kind: str) -> None:
+    """Where another program has the daemon's address, `status` and `check` show that, with what finds it."""
+    path = socket_of(worker)
+    path.parent.mkdir(mode=0o755)
+    with socket.socket(socket.AF_UNIX if kind == "unix" else socket.AF_INET) as other:
+        other.bind(str(path) if kind == "unix" else ("127.0.0.1", 0))
+        other.listen()
+        address = f"unix:{path}" if kind == "unix" else f"127.0.0.1:{other.getsockname()[1]}"
+        worker.configure("alice", listen=address)
+        with worker.daemon() as log:
+            log.wait_for("token.published")
+            fault = log.wait_for("daemon.fault")
+            shown = {name: worker.command(name).stderr for name in ("status", "check")}
+            events = log.events("config.warning")
+
+    who = f"process {os.getpid()}" if kind == "unix" else "another process"
+    place = address.removeprefix("unix:")
+    assert all(f"listen: {who} answers on {place}, and the daemon can't" in text for text in shown.values())
+    assert all("run this as root" not in text for text in shown.values())
+    assert place in fault["error"]
+    assert not [each for each in events if "listen" in each["error"]]

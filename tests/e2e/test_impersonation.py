@@ -155,7 +155,7 @@ def test_daemon_recovers_when_the_role_is_granted(cloud: tuple[Worker, Scenario]
     worker.write(document | {"listen": f"unix:{path}", "canary": "1m"})
     with worker.daemon() as log:
         refused = log.wait_for("token.supply_failed", target="alice")
-        assert f"grant the machine's service account {CREATOR}" in refused["remedy"]
+        assert f"grant serviceAccount:{MACHINE} {CREATOR}" in refused["remedy"]
         until(lambda: "403" in ask(path, "/readyz/alice").body, what="the refusal in readyz")
         assert worker.files("alice") == {}
         grant(google, "alice")
@@ -228,7 +228,7 @@ def test_missing_role_is_reported_for_the_worker(cloud: tuple[Worker, Scenario])
 
     assert worker.status()["alice"]["state"] == "absent"
     assert worker.files("alice") == {}
-    assert f"grant the machine's service account {CREATOR} on {account_of('alice')}" in done.stderr
+    assert f"grant serviceAccount:{MACHINE} {CREATOR} on {account_of('alice')}" in done.stderr
     assert "asked as the machine's service account" in done.stderr
 
 

@@ -10,6 +10,7 @@ import pytest
 from refresher.tokens import read_segments
 from tests.network_namespaces import NamespaceSite, open_site
 from tests.program import account_of, until
+from tests.status_socket import ask as ask_status
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -121,6 +122,25 @@ def test_id_token_is_minted_for_any_audience(cloud: Cloud, namespaces: Namespace
     assert [(each["aud"], each["email"]) for each in claims] == [(each, account_of("alice")) for each in audiences]
 
 
+def test_missing_role_is_shown_and_needs_no_restart(cloud: Cloud, namespaces: NamespaceSite) -> None:
+    """Without a role the answer is 503 and names what is missing; once it is granted, the same endpoint serves."""
+    worker, google = cloud
+    google.add_service_account(account_of("carol"))
+    worker.configure("carol", targets={"carol": metadata(namespaces.make("carol"))})
+    with worker.daemon(*helper(namespaces)) as log:
+        log.wait_for("metadata.serving", target="carol")
+
+        refused = ask(namespaces, "carol", f"{ACCOUNT}/token", status=503)
+        assert account_of("carol") in refused
+        assert "403" in refused
+
+        google.allow(account_of("carol"), subject="user-carol")
+        worker.command("once", "--force")
+        assert google.whoami(token_in(namespaces, "carol"))["service_account"] == account_of("carol")
+
+        assert ask(namespaces, "carol", f"{ACCOUNT}/identity", status=400) == "non-empty audience parameter required\n"
+
+
 def test_endpoint_serves_the_published_access_token(cloud: Cloud, namespaces: NamespaceSite) -> None:
     """One token is minted for the file and for the endpoint, and after a restart the file's is served."""
     worker, google = cloud
@@ -174,6 +194,31 @@ def test_drop_in_is_ready_as_soon_as_it_is_added(cloud: Cloud, namespaces: Names
         until(lambda: closed(namespaces, "alice"), what="the listener is closed")
 
 
+def test_endpoints_are_shown_by_status_and_metrics(cloud: Cloud, namespaces: NamespaceSite) -> None:
+    """Whether it is open, why not, and how its requests ended."""
+    worker, _ = cloud
+    path = worker.place / "status" / "http.sock"
+    targets = {"alice": metadata(namespaces.make("alice")), "bob": metadata(namespaces.root / "bob")}
+    worker.configure("alice", "bob", targets=targets, listen=f"unix:{path}")
+    with worker.daemon(*helper(namespaces)) as log:
+        log.wait_for("metadata.serving", target="alice")
+        log.wait_for("metadata.closed", target="bob")
+        token_in(namespaces, "alice")
+        ask(namespaces, "alice", f"{V1}/nothing", status=404)
+        until(path.is_socket, what="the status socket")
+
+        shown = {name: entry["endpoint"] for name, entry in worker.status().items()}
+
+        assert (shown["alice"]["state"], shown["alice"]["problem"]) == ("serving", None)
+        assert shown["alice"]["requests"] == {"answered": 1, "refused": 1, "postponed": 0}
+        assert shown["bob"]["state"] == "absent"
+        assert shown["bob"]["remedy"]
+        assert "bob can't be opened" in worker.command("status").stdout
+        metrics = ask_status(path, "/metrics").body
+        assert 'refresher_metadata_endpoint_open{target="bob"} 0' in metrics
+        assert 'refresher_metadata_requests_total{outcome="answered"} 1' in metrics
+
+
 def test_clients_wait_while_the_daemon_restarts(cloud: Cloud, namespaces: NamespaceSite) -> None:
     """A request that is sent while no daemon runs is answered by the next one."""
     worker, google = cloud
@@ -189,6 +234,23 @@ def test_clients_wait_while_the_daemon_restarts(cloud: Cloud, namespaces: Namesp
         answer = json.loads(client.communicate(timeout=60)[0])
 
     assert google.whoami(answer["access_token"])["service_account"] == account_of("alice")
+
+
+def test_token_is_served_at_once_by_the_next_daemon(cloud: Cloud, namespaces: NamespaceSite) -> None:
+    """A restart loses no token: the first request after it is answered even if Google issues none."""
+    worker, google = cloud
+    worker.configure("alice", targets={"alice": metadata(namespaces.make("alice"))})
+    with worker.daemon(*helper(namespaces)) as log:
+        log.wait_for("metadata.serving", target="alice")
+        before = token_in(namespaces, "alice")
+        log.end(signal.SIGTERM)
+    for operation in ("sts.token", "iamcredentials.generateAccessToken"):
+        google.faults.add(operation, status=503, times=1000)
+
+    with worker.daemon(*helper(namespaces)) as log:
+        log.wait_for("metadata.serving", target="alice")
+
+        assert token_in(namespaces, "alice") == before
 
 
 def test_endpoint_opens_again_when_the_helper_was_restarted(cloud: Cloud, namespaces: NamespaceSite) -> None:

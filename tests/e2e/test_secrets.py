@@ -127,7 +127,7 @@ def test_nothing_that_is_printed_or_served_holds_a_secret(cloud: tuple[Worker, S
 
     with worker.daemon("-v") as log:
         log.wait_for("artifact.published", target="alice", count=2)
-        log.wait_for("exchange.refused", identity="dave")
+        log.wait_for("exchange.refused", target="dave")
         log.wait_for("token.supply_failed", target="carol")
         search()
         for name in COMMANDS.keys() - APART:
