@@ -31,7 +31,8 @@ from refresher.resources import Impersonation
 _PER_TICK = 5
 """Probes that begin at a tick at most: many identities may change at once."""
 _AT_A_TIME = 8
-"""Probes under way at most: while names can't be looked up, each takes many seconds."""
+"""Probes under way at most: while names can't be looked up, each takes many seconds. So many may end in one tick, and
+each is a line of the log of its own."""
 _STARTING = timedelta(minutes=1)
 """In which the first probes after a start are spread."""
 _ABSENT = timedelta(seconds=10)
@@ -278,14 +279,14 @@ class Canary:
             if former is not None and former.failures:
                 self._reporter.causes.forget(health.identity)
                 facts["failures"] = former.failures
-                self._reporter.collect("exchange.recovered", Severity.INFO, _PER_TICK, **facts)
+                self._reporter.collect("exchange.recovered", Severity.INFO, _AT_A_TIME, **facts)
         elif health.failures & (health.failures - 1) == 0 or former is None or former.problem != health.problem:
             known = identify_cause(health.entry, str(health.problem), str(health.remedy), health.target)
             if not self._reporter.causes.is_news(health.identity, known, "", health.failures):
                 return  # an artifact's job met the same
             facts |= {"error": health.problem, "cause": health.cause, "remedy": health.remedy}
             facts["failures"] = health.failures
-            self._reporter.collect(f"exchange.{health.state}", Severity.WARNING, _PER_TICK, **facts)
+            self._reporter.collect(f"exchange.{health.state}", Severity.WARNING, _AT_A_TIME, **facts)
 
 
 def _list_ways(targets: Iterable[Target]) -> set[Impersonation]:

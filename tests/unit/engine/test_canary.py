@@ -537,6 +537,28 @@ def test_many_changes_at_once_are_spread_over_ticks(stage: Stage, published: Mak
     assert all(stage.state(target.name) is ExchangeState.ACCEPTED for target in targets)
 
 
+def test_each_answer_of_one_tick_is_a_line_of_its_own(stage: Stage, published: MakeTarget) -> None:
+    """Slow probes of two ticks end in a third: the log names each identity, when it is refused and when it recovers."""
+    targets = [published(f"t{number:02}") for number in range(8)]
+    for target in targets:
+        stage.google.refusals[target.impersonation.subject] = refuse()
+    stage.follow(*targets)
+    slow = stage.canary.take_due(stage.clock.now()) + stage.canary.take_due(stage.clock.now())
+    for attempt in slow:
+        attempt()
+    stage.tick()
+    assert {event.fields["identity"] for event in stage.events} == {target.name for target in targets}
+
+    stage.events.clear()
+    stage.google.refusals.clear()
+    stage.clock.pass_(INTERVAL)
+    slow = stage.canary.take_due(stage.clock.now()) + stage.canary.take_due(stage.clock.now())
+    for attempt in slow:
+        attempt()
+    stage.tick()
+    assert {event.fields["identity"] for event in stage.events} == {target.name for target in targets}
+
+
 def test_bug_in_a_probe_is_a_failure_of_that_identity(stage: Stage, published: MakeTarget) -> None:
     """An unexpected exception ends no thread and is reported without its text."""
     stage.follow(published())
