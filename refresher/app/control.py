@@ -63,6 +63,7 @@ class Control:
         follow: Makes the daemon follow each change of its configuration, and returns when it has.
         clock: Where the time comes from.
         reporter: What requests and faults are reported by.
+        note: Told of each job that ended: what Google refused here is no news to wait for.
         endpoints: The daemon's metadata endpoints.
         seconds: How long a caller waits for a pass.
     """
@@ -75,6 +76,7 @@ class Control:
         clock: Clock,
         reporter: Reporter,
         *,
+        note: Callable[[Entry, Outcome], None] = lambda _entry, _outcome: None,
         endpoints: MetadataEndpoints | None = None,
         seconds: float = _PASS_SECONDS,
     ) -> None:
@@ -84,6 +86,7 @@ class Control:
         self._clock = clock
         self._reporter = reporter
         self._seconds = seconds
+        self._note = note
         self._endpoints = endpoints or NoMetadataEndpoints()
         self._stopping = Event()
         self._passes = BoundedSemaphore(_MOST_PASSES)
@@ -223,6 +226,7 @@ class Control:
             )
             entry = replace(former, life=outcome.life, failures=int(outcome.error is not None))
             self._reporter.report(entry, outcome, former, self._clock.now())
+            self._note(entry, outcome)
 
 
 def _read(peer: socket.socket) -> bytes:

@@ -137,8 +137,8 @@ def start_daemon(
             stack.enter_context(loop.watcher)
             stack.enter_context(survey)
             stack.enter_context(Server(board, survey, clock, lambda: plans.listen, report_fault, report_address))
-            follow = loop.wait_for_tick
-            stack.enter_context(Control(path, lambda: board.plan, follow, clock, reporter, endpoints=endpoints))
+            asked = partial(Control, path, lambda: board.plan, loop.wait_for_tick, clock, reporter)
+            stack.enter_context(asked(note=daemon.canary.note, endpoints=endpoints))
             yield daemon
         daemon.stop()
         workers.wait(_GRACE_SECONDS)

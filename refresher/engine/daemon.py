@@ -68,7 +68,7 @@ class Daemon:
         self._looking = Lock()
         self._agenda = Agenda()
         self._rotation = Rotation(reporter=self.reporter, clock=self.clock)
-        self._canary = Canary(reporter=self.reporter, clock=self.clock, draw=self.draw)
+        self.canary = Canary(reporter=self.reporter, clock=self.clock, draw=self.draw)
         self._engine: Jobs | None = None
         self._held_up: Plan | None = None
         self._complaints = self._warnings = tuple[tuple[str, str], ...]()
@@ -110,7 +110,7 @@ class Daemon:
         with self._lock:
             self._agenda.reconsider(self.clock.now())
         self._rotation.reconsider()
-        self._canary.reconsider()
+        self.canary.reconsider()
 
     def tick(self) -> None:
         """Do what one second may ask for; a part that fails is reported and keeps none of the others."""
@@ -121,7 +121,7 @@ class Daemon:
             self._parts.do("renewal", self._submit_due)
         self._parts.do("watch", self._watch_failing)
         self._parts.do("keys", partial(self._submit_attempts, self._rotation, KEYS_LANE))
-        self._parts.do("canary", partial(self._submit_attempts, self._canary, CANARY_LANE))
+        self._parts.do("canary", partial(self._submit_attempts, self.canary, CANARY_LANE))
         if has_looked and (self._is_urgent or self._ticks % SWEEP_TICKS == 0):  # drop-ins that are added can wait
             is_adopted, self._is_adopted, self._is_urgent = self._is_adopted, False, False
             if (engine := self._engine) is not None:
@@ -133,7 +133,7 @@ class Daemon:
                 self._parts.do_in_time("retirement", partial(self._retire_strays, engine.plan), place=self._place)
         self.reporter.flush()
         self._ticks += 1
-        self.observer.note_tick(self._canary.list_health(), self._parts.list_faults(), self._canary.throttled)
+        self.observer.note_tick(self.canary.list_health(), self._parts.list_faults(), self.canary.throttled)
 
     def follow(self, changed: Collection[str] | None, touched: Collection[str] = ()) -> None:
         """Do between two ticks what can't wait: follow these drop-ins (None: anything), look at targets `touched`."""
@@ -196,7 +196,7 @@ class Daemon:
         self.endpoints.adopt({name: each.metadata for name, each in plan.targets.items() if each.metadata is not None})
         self.observer.note_plan(plan)
         self._rotation.adopt(plan.trials)
-        self._canary.adopt(plan)
+        self.canary.adopt(plan)
         self._roots.add(plan.root)
         if self._ticks and plan.is_reloaded:
             self.reporter.send("config.reloaded", Severity.INFO, targets=len(plan.targets))
@@ -283,7 +283,7 @@ class Daemon:
         if is_wanted and outcome is not None:
             self.reporter.report(entry, outcome, former, self.clock.now())
             self.observer.note_job(entry, outcome, self.clock.now())
-            self._canary.note(entry, outcome)
+            self.canary.note(entry, outcome)
         if sibling is not None:
             self._submit([sibling], engine)
         self._announce_ready()

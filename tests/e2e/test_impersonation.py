@@ -101,6 +101,27 @@ def test_worker_impersonates_with_whatever_it_has(cloud: tuple[Worker, Scenario]
     assert asked.count("iamcredentials.generateIdToken") == 2
 
 
+def test_refused_pass_is_known_before_the_next_probe(cloud: tuple[Worker, Scenario]) -> None:
+    """What Google refuses `once --force`, the daemon asks about at once, so that `status` shows it."""
+    worker, google = cloud
+    grant(google, "alice")
+    own = of_the_metadata_server(worker, google)
+    worker.write(
+        without_pool(worker, own, "alice") | {"listen": f"unix:{worker.place}/status/http.sock", "canary": "8h"}
+    )
+
+    def shows(state: str) -> bool:
+        return (worker.status()["alice"]["exchange"] or {}).get("state") == state
+
+    with worker.daemon():
+        until(lambda: shows("accepted"), what="the first answer")
+        google.state.service_accounts[account_of("alice")].bindings.clear()
+
+        worker.command("once", "--force", status=5)
+
+        until(lambda: shows("refused"), what="the refusal")
+
+
 def test_least_configuration_without_a_pool_is_complete(cloud: tuple[Worker, Scenario]) -> None:
     """One identity and one target are enough; the directory holds no token and no ADC document, and it is ready."""
     worker, google = cloud
