@@ -7,10 +7,13 @@ them that reports a cause speaks for the others about that identity, until it go
 import re
 from threading import Lock
 
+from refresher.catalogue.entries import get_entry
+
 VAGUE = ("", "unknown", "response")
 """Entries of failures that may differ in their cause."""
 AGAIN = "the daemon asks again by itself, at once after systemctl reload refresher"
 """What a remedy of the canary ends with where Google did not decide."""
+_MISSING_ROLE = "a role is missing"
 _ISSUE = re.compile("; the token was issued at [^;]*")
 
 
@@ -18,8 +21,12 @@ def identify_cause(entry: str, problem: str, remedy: str, *names: str) -> tuple[
     """Return what is the same wherever one cause shows, and one remedy puts an end to it.
 
     A server's words hold an account or a time. The `entry` of `refresher.catalogue` is the cause, but where it is the
-    one of all that is not known. The `names` stand in the texts for what they concern.
+    one of all that is not known. A role that is missing has an entry for each permission in it, and the remedy names
+    the role. The `names` stand in the texts for what they concern.
     """
+    known = get_entry(entry)
+    if known is not None and known.is_missing_role:
+        entry = _MISSING_ROLE
     cause, fix = problem if entry in VAGUE else entry, _ISSUE.sub("", remedy).removesuffix(f"; {AGAIN}")
     for name in filter(None, names):
         cause, fix = cause.replace(name, "…"), fix.replace(name, "…")

@@ -52,19 +52,23 @@ def test_refused_identity_with_artifacts_is_one_finding(cloud: tuple[Worker, Sce
     worker, google = cloud
     google.add_service_account(account_of("carol"))
     document = worker.document("alice", "carol", canary="1m", listen=f"unix:{worker.place}/status/http.sock")
-    document["targets"]["carol"] = {"artifacts": {"access_token": True}}
+    document["targets"]["carol"] = {
+        "artifacts": {"access_token": True, "id_tokens": {"api": {"audience": "https://api-xyz.a.run.app"}}}
+    }
     worker.write(document)
     with worker.daemon() as log:
         log.wait_for("exchange.refused", target="carol")
         until(
             lambda: (worker.status()["carol"]["exchange"] or {}).get("state") == "refused", what="the refusal in status"
         )
+        until(lambda: worker.status()["carol"]["artifacts"][1]["problem"], what="the failure of the second artifact")
+        assert len(log.events("exchange.refused")) == 1
         status = worker.command("status").stdout
         doctor = worker.command("doctor", status=None).stdout
 
     assert re.search(r"absent +access_token", status)
     assert [status.count("remedy: "), doctor.count("remedy: ")] == [1, 1]
-    assert "for the same reason: see impersonation (access_token absent)" in doctor
+    assert "for the same reason: see impersonation (access_token absent, id_tokens/api absent)" in doctor
 
 
 def test_quota_project_that_the_principal_may_not_use_is_seen(cloud: tuple[Worker, Scenario]) -> None:
