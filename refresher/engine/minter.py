@@ -37,6 +37,7 @@ class _Look(NamedTuple):
     present: MintedToken | None
     is_in_place: bool
     subject_token: SubjectToken | None
+    damage: str | None
 
     @property
     def life(self) -> Life | None:
@@ -84,6 +85,7 @@ class Minter:
         """
         started = self._clock.monotonic()
         result, life, error, has_exchanged, repaired = Result.WAITING, None, None, False, tuple[str, ...]()
+        damaged = dict[str, str]()
         endpoint = target.metadata if artifact.name == ACCESS_TOKEN else None
         try:
             look = self._look(target, artifact)  # 1
@@ -91,7 +93,7 @@ class Minter:
                 look = self._look_at_served(target, endpoint, look)
             elif endpoint is not None and look.present is not None:
                 self._serve(target, endpoint, look.present)
-            life = look.life
+            life, damaged = look.life, {} if look.damage is None else {artifact.name: look.damage}
             if look.state is State.FRESH and look.present is not None and not force:
                 result = Result.KEPT
                 if not look.is_in_place and self._publish(target, artifact, look.present):
@@ -110,6 +112,7 @@ class Minter:
             life=life,
             repaired=repaired,
             owned=repaired,
+            damaged=damaged,
             error=error,
             duration=self._clock.monotonic() - started,
             has_exchanged=has_exchanged,
@@ -159,6 +162,7 @@ class Minter:
             present=minted,
             is_in_place=is_in_place(file, file.content or b"", target.directory.ownership),
             subject_token=present.token if serves else None,
+            damage=file.problem if file.is_damaged else None,
         )
 
     def _mint(self, target: Target, artifact: MintedArtifact, subject_token: SubjectToken) -> _Minted:

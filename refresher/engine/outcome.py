@@ -58,6 +58,7 @@ class Outcome:
         life: The life of what the file holds now, if it is ours.
         repaired: Artifacts put right that had drifted.
         owned: Those of them of which the owner or mode alone was another.
+        damaged: Why the disk or file server failed to read files, by artifact: no process changed them.
         changed: Names of the keys that got another value, by static artifact: of files that containers may have read.
         error: Why it failed.
         duration: In seconds.
@@ -73,6 +74,7 @@ class Outcome:
     life: Life | None = None
     repaired: tuple[str, ...] = ()
     owned: tuple[str, ...] = ()
+    damaged: Mapping[str, str] = field(default_factory=dict)
     changed: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     error: RefresherError | None = None
     duration: float = 0.0

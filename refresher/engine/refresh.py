@@ -100,6 +100,7 @@ class Refresher:
             life=None if visit.token is None else Life.from_token(visit.token),
             repaired=tuple(visit.repaired),
             owned=tuple(name for name, is_owned in visit.repaired.items() if is_owned),
+            damaged=visit.damaged,
             changed=visit.changed,
             error=error,
             duration=self._clock.monotonic() - started,
@@ -132,6 +133,7 @@ class _Visit:
     contents: dict[str, PublishedFile] = field(default_factory=dict)
     repaired: dict[str, bool] = field(default_factory=dict)  # whether the owner or mode alone was another
     former: dict[str, PublishedFile] = field(default_factory=dict)
+    damaged: dict[str, str] = field(default_factory=dict)
     changed: dict[str, tuple[str, ...]] = field(default_factory=dict)
     is_recreated: bool = False
     lacked_record: bool = False
@@ -216,6 +218,7 @@ class _Visit:
 
     def _look(self) -> Assessment:
         self.contents = self.directory.read((*self.target.static, DESCRIPTIONS, self.target.leading))
+        self.damaged |= {name: str(file.problem) for name, file in self.contents.items() if file.is_damaged}
         present = assess_token(self.target, self.contents, self.clock.now())
         if not self.is_claimed:
             return Assessment(state=State.FOREIGN)
@@ -282,10 +285,7 @@ class _Visit:
             self.repaired[name] = file.content == wanted
 
     def _settle_descriptions(self, token: SubjectToken) -> None:
-        """Keep `artifacts.json` where it describes something: an opaque token, minted artifacts.
-
-        An opaque token is described before it is published, so that its life is never unknown.
-        """
+        """Keep `artifacts.json` where it describes something; an opaque token before that is published."""
         file = self.contents[DESCRIPTIONS]
         present = parse_descriptions(file.content)
         wanted = select_descriptions(self.target, present, token)

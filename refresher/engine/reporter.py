@@ -148,13 +148,19 @@ class Reporter:
                 error=f"{path} is another directory now: containers that were started before see nothing new",
                 remedy=f"{find_containers(path)}; as root, `refresher status` lists processes that hold the former",
             )
-        elif outcome.result is Result.PUBLISHED and former.compute_state(now) is State.FRESH:
+        elif outcome.result is Result.PUBLISHED and former.compute_state(now) is State.FRESH and not outcome.damaged:
             artifact, writer = entry.key[1] or entry.target.leading, "the files' owner"
             if outcome.lacked_record:
                 artifact, writer = RECORD, "the daemon's user"
             error = f"another process changed or removed {path}/{artifact}; a new one is in place"
             remedy = f"find out who changed {path}/{artifact}: {writer}, or root"
             self._send(entry, "artifact.tampered", Severity.WARNING, artifact=artifact, error=error, remedy=remedy)
+        for name, problem in outcome.damaged.items() if outcome.error is None else ():
+            error, remedy = (
+                f"{path}: {problem}; a new one is in place",
+                "check that disk (dmesg): no process changed it",
+            )
+            self._send(entry, "artifact.repaired", Severity.WARNING, artifact=name, error=error, remedy=remedy)
         is_first = former.life is None  # under a plan, or below a root; what differs later was changed by a process
         changed = outcome.changed if is_first else {}
         for name, keys in changed.items():
@@ -169,7 +175,8 @@ class Reporter:
                 + find_containers(path),
             )
         owned, owner = set(outcome.owned), entry.target.directory.ownership
-        repaired = {name: f"{path}/{name} was changed or removed" for name in outcome.repaired if name not in changed}
+        others = [name for name in outcome.repaired if name not in changed and name not in outcome.damaged]
+        repaired = {name: f"{path}/{name} was changed or removed" for name in others}
         for name in owned & repaired.keys():
             whose = "" if is_first else f"another process changed the owner or mode of {path}/{name}; it "
             repaired[name] = f"{whose or f'{path}/{name} '}now belongs to {owner}, as configured"

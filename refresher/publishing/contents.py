@@ -23,6 +23,7 @@ LARGEST = 4 * 1024 * 1024
 _TOKENS = frozenset(row.name for row in ARTIFACTS if row.origin in ("supplied", "minted"))
 
 _SHORTAGES = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
+_DAMAGES = (errno.EIO, errno.ESTALE, errno.EBADMSG, errno.EUCLEAN)
 
 
 class PublishedFile(NamedTuple):
@@ -32,11 +33,13 @@ class PublishedFile(NamedTuple):
         content: Its bytes; None if it is absent or can't be read. May be a secret, so it is not in the repr.
         problem: Why it can't be read; None if it can be or is absent.
         state: None if it is absent or could not be opened.
+        is_damaged: Whether the disk or file server failed to read it: no process changed it.
     """
 
     content: bytes | None = None
     problem: str | None = None
     state: FileState | None = None
+    is_damaged: bool = False
 
     def __repr__(self) -> str:
         """Return a text without the content."""
@@ -132,7 +135,7 @@ def read_file(directory: int, name: str) -> PublishedFile:
         if error.errno in _SHORTAGES:
             raise
         reason = "it is a symlink" if error.errno == errno.ELOOP else os.strerror(error.errno or 0)
-        return PublishedFile(problem=f"{name} can't be read: {reason}")
+        return PublishedFile(problem=f"{name} can't be read: {reason}", is_damaged=error.errno in _DAMAGES)
     return PublishedFile(content=content, state=state)
 
 

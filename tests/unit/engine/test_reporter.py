@@ -292,6 +292,24 @@ def test_lost_record_is_reported_as_the_record(target_of: MakeTarget) -> None:
     assert "/.target; a new one is in place" in str(found.fields["error"])
 
 
+@pytest.mark.parametrize("name", ["token", "env"])
+def test_file_that_the_disk_lost_is_blamed_on_nobody(target_of: MakeTarget, name: str) -> None:
+    """A file that could not be read is replaced, and the disk is named, not a process that changed it."""
+    desk = Desk(target_of())
+    desk.report(build_outcome())
+
+    repaired = () if name == "token" else (name,)
+    desk.report(
+        replace(build_outcome(), damaged={name: f"{name} can't be read: Input/output error"}, repaired=repaired)
+    )
+
+    (found,) = [event for event in desk.events if event.name.startswith("artifact.")]
+    assert (found.name, found.fields["artifact"]) == ("artifact.repaired", name)
+    assert "Input/output error" in str(found.fields["error"])
+    assert "check that disk" in str(found.fields["remedy"])
+    assert "find out who" not in str(found.fields["remedy"])
+
+
 @pytest.mark.parametrize("mode", [0o000, 0o777])
 def test_repaired_directory_is_reported_with_its_former_mode(target_of: MakeTarget, mode: int) -> None:
     """A directory that got its mode back is reported, like a file."""

@@ -9,6 +9,7 @@ import pytest
 from refresher.errors import PublishError
 from refresher.publishing import atomic
 from refresher.publishing.atomic import OWN, Ownership, build_giving_error, build_publish_error, drop_inherited
+from refresher.publishing.contents import read_file
 from refresher.publishing.daemon_lock import held_roots, is_daemon_running
 from refresher.publishing.directory import CredentialsDirectory
 from refresher.publishing.open_directory import open_to_publish
@@ -133,3 +134,14 @@ def test_artifact_that_is_a_directory_is_reported_and_keeps_none_of_the_others(t
         with pytest.raises(PublishError, match=r"credentials\.json can't be removed: Is a directory"):
             opened.withdraw(["credentials.json", "token", "env"])
     assert [path.name for path in (tmp_path / "r" / "alice").iterdir()] == ["credentials.json"]
+
+
+def test_file_that_the_disk_lost_is_damaged_and_a_replaced_one_is_not(directory: int) -> None:
+    """Nobody changed a file that the system fails to read; a directory instead of it is somebody's doing."""
+    os.mkdir("token", dir_fd=directory)
+    memory = os.open("/proc/self", os.O_RDONLY | os.O_DIRECTORY)
+    lost, replaced = read_file(memory, "mem"), read_file(directory, "token")
+    os.close(memory)
+
+    assert (lost.is_damaged, replaced.is_damaged) == (True, False)
+    assert lost.problem == "mem can't be read: Input/output error"
