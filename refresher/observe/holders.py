@@ -19,7 +19,7 @@ from refresher.publishing.walk import LOCK
 from refresher.text import escape
 
 _READ = os.O_RDONLY | os.O_CLOEXEC
-_REPLACED = "//deleted"
+_REPLACED, _REMOVED = "//deleted", " (deleted)"
 _ESCAPE = re.compile(rb"\\([0-3][0-7]{2})")
 _ASIDE = re.compile(r"\.(.+)\.[0-9a-f]{16}\.tmp")
 """The name of a directory that was moved aside before its removal."""
@@ -63,6 +63,7 @@ def find_holders(directories: Mapping[Path, str | None], proc_directory: Path = 
                     )
             yield from (f"process {process} has {found}" for found in _list_misplaced(mounts, places, directories))
             yield from (f"process {process} has {found}" for found in _list_moved(mounts, own, places, directories))
+        yield from _list_left_behind(proc, directories)
     finally:
         os.close(proc)
 
@@ -208,13 +209,35 @@ def _locate(directory: Path, mounts: Sequence[Mount]) -> tuple[str, str]:
     return nearest.device, str(Path(nearest.root, directory.relative_to(nearest.point)))
 
 
-def _list_one_per_namespace(proc: int) -> Iterator[str]:
-    seen: set[str] = set()
+def _list_left_behind(proc: int, directories: Mapping[Path, str | None]) -> Iterator[str]:
+    """Find processes that work in a directory that was removed, with no mount of it: their relative paths end there."""
+    known = {Path(os.path.realpath(directory)): directory for directory in directories}
+    for process in _list_processes(proc):
+        try:
+            place = os.readlink(f"{process}/cwd", dir_fd=proc)
+        except OSError:  # it ended meanwhile, or is another user's
+            continue
+        former = Path(place.removesuffix(_REMOVED))
+        aside = _ASIDE.fullmatch(former.name)
+        directory = known.get(former.with_name(aside[1]) if aside else former)
+        if place.endswith(_REMOVED) and directory is not None:
+            yield (
+                f"process {process} works in the former directory {directory.with_name(escape(directory.name))}, which "
+                "was removed: it sees nothing that is published since — start it again"
+            )
+
+
+def _list_processes(proc: int) -> list[str]:
     try:
         names = os.listdir(proc)
     except OSError:
         names = []
-    for process in sorted(filter(str.isdigit, names), key=int):
+    return sorted(filter(str.isdigit, names), key=int)
+
+
+def _list_one_per_namespace(proc: int) -> Iterator[str]:
+    seen: set[str] = set()
+    for process in _list_processes(proc):
         try:
             namespace = os.readlink(f"{process}/ns/mnt", dir_fd=proc)
         except OSError:  # it ended meanwhile, or is another user's

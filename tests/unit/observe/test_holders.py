@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
@@ -176,6 +177,24 @@ def test_directory_of_another_target_is_found(tmp_path: Path) -> None:
     assert f"process 41 has {other} mounted at {directory}, where target alice has its own" in holder
     assert f"mount {directory} there, or {other} at {other}" in holder
     assert "container_directory" not in holder
+
+
+@pytest.mark.parametrize("name", ["alice", ".alice.0123456789abcdef.tmp"], ids=["removed", "moved aside first"])
+def test_process_that_works_in_a_removed_directory_is_found(tmp_path: Path, name: str) -> None:
+    """A process of this machine with no mount, whose working directory is gone, is found; one in the present is not."""
+    directory = _directory(tmp_path)
+    former = directory.rename(directory.with_name(name))
+    with subprocess.Popen(["sleep", "60"], cwd=former) as left:
+        former.rmdir()
+        directory.mkdir()
+        with subprocess.Popen(["sleep", "60"], cwd=directory) as present:
+            found = list(find_holders({directory: None}))
+            present.kill()
+        left.kill()
+
+    assert [each for each in found if f"process {present.pid} " in each] == []
+    (holder,) = [each for each in found if f"process {left.pid} " in each]
+    assert f"works in the former directory {directory}, which was removed" in holder
 
 
 def _directory(place: Path) -> Path:
