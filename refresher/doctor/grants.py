@@ -58,12 +58,14 @@ def check_grants(loaded: LoadedConfiguration, workshop: Workshop, facts: Iterabl
     found += [each for each in crossed if each[0] not in named]
     yield from (finding for _, finding in found)
     if unread:
-        tried = f"; no identity may act as the next one's account ({count} tried)" if count and not crossed else ""
+        alone = "; no pool has a second account here whose identity was exchanged, so none was tried"
+        tried = f"; no identity may act as the next one's account ({count} tried)" if count else alone
         command = f"gcloud iam service-accounts get-iam-policy {accounts[0]}"
         yield Finding(
             link=LINK,
             state=State.UNKNOWN,
-            evidence=f"the policies of the users' accounts ({len(accounts)}) can't be read: {unread}{tried}",
+            evidence=f"the policies of the users' accounts ({len(accounts)}) can't be read: "
+            f"{unread.removesuffix('.')}{'' if crossed else tried}",
             remedy=f"look for principalSet members yourself: {command}",
         )
     elif not found:

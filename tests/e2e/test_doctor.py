@@ -164,6 +164,8 @@ def test_policy_that_can_not_be_read_is_unknown(site: Site) -> None:
 
     assert found.state is State.UNKNOWN
     assert "getIamPolicy" in found.evidence
+    assert "; no pool has a second account here whose identity was exchanged, so none was tried" in found.evidence
+    assert ".;" not in found.evidence
     assert f"gcloud iam service-accounts get-iam-policy {account_of('alice')}" in found.remedy
 
 
