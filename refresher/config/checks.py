@@ -31,7 +31,7 @@ _ACCOUNT = r"^[0-9]+$|\.gserviceaccount\.com$"
 T = TypeVar("T")
 
 
-_NEAR = "did you mean "
+_NEAR = "write "
 """How a suggestion of one name begins."""
 
 

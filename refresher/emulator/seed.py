@@ -100,7 +100,7 @@ def apply_seed(
     """
     unknown = sorted(set(document) - set(_KNOWN))
     if unknown:
-        raise EmulatorError(f"the seed has unknown keys: {', '.join(unknown)}", f"known are: {', '.join(_KNOWN)}")
+        raise EmulatorError(f"the seed has unknown keys: {', '.join(unknown)}", f"use one of: {', '.join(_KNOWN)}")
     planned = State(
         projects={
             name: Project(number=project.number, services=set(project.services), perimeter=set(project.perimeter))

@@ -240,7 +240,7 @@ def suggest(name: str, known: Collection[str]) -> str:
     compared = known if len(known) <= _MOST_COMPARED else [each for each in known if each[:3] == name[:3]]
     near = get_close_matches(name[:_LONGEST_COMPARED], list(compared)[:_MOST_COMPARED], n=1)
     if near:
-        return f"did you mean {near[0]}?"
+        return f"write {near[0]} if you mean that"
     names = sorted(known)
     more = f", and {len(names) - _LONGEST_LIST} more" if len(names) > _LONGEST_LIST else ""
-    return f"known are: {', '.join(names[:_LONGEST_LIST])}{more}"
+    return f"use one of: {', '.join(names[:_LONGEST_LIST])}{more}"

@@ -75,7 +75,7 @@ def test_unknown_target_is_told_with_the_nearest_name(worker: Worker) -> None:
     """A target that is not configured ends a command with status 2 and the nearest name."""
     worker.configure("alice", "bob")
 
-    assert "did you mean alice?" in worker.command("adc", "alise", status=2).stderr
+    assert "write alice if you mean that" in worker.command("adc", "alise", status=2).stderr
 
 
 def test_configuration_may_come_from_the_environment(worker: Worker) -> None:

@@ -63,7 +63,7 @@ def test_changed_configuration_is_followed(worker: Worker) -> None:
         log.wait_for("token.published", target="bob")
         worker.configuration.write_text("version: 1\ntargetz: {}\n")
         error = log.wait_for("config.rejected")
-        assert "did you mean targets?" in error["remedy"]
+        assert "write targets if you mean that" in error["remedy"]
         worker.configure("alice", "bob", "carol")
         log.wait_for("token.published", target="carol")
 

@@ -127,7 +127,7 @@ def test_wrong_configuration_writes_nothing(worker: Worker) -> None:
     lines = done.stderr.splitlines()
     assert len(lines) == 2
     assert all(line.startswith(f"{worker.configuration}:") and " — " in line for line in lines)
-    assert "did you mean mode?" in done.stderr
+    assert "write mode if you mean that" in done.stderr
     assert not worker.root.exists()
 
 

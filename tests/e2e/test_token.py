@@ -117,7 +117,7 @@ def test_json_has_the_expiry(cloud: tuple[Worker, Scenario], arguments: tuple[st
         (("alice", "--kind", "subject", "--lifetime", "48h"), "--lifetime is 48h, not between 2s and 24h"),
         (("alice", "--kind", "subject", "--audience", ""), "--audience is empty"),
         (("carol", "--kind", "id", "--audience", "https://y"), "an ID token needs a service account"),
-        (("alise",), "did you mean alice?"),
+        (("alise",), "write alice if you mean that"),
     ],
 )
 def test_unsuitable_options_are_refused(cloud: tuple[Worker, Scenario], arguments: tuple[str, ...], said: str) -> None:

@@ -213,7 +213,7 @@ def test_refused_configuration_with_nothing_published_is_an_error(worker: Worker
     """Where nothing is published, and where the file is missing, `status` and `wait` exit with 2 as other commands."""
     worker.write(worker.document("alice") | {"targetz": {}})
 
-    assert "did you mean targets?" in worker.command("status", status=2).stderr
+    assert "write targets if you mean that" in worker.command("status", status=2).stderr
     worker.configuration.unlink()
     assert "does not exist" in worker.command("wait", "--timeout", "0s", status=2).stderr
 

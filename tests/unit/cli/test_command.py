@@ -48,7 +48,7 @@ def test_error_of_many_targets_is_printed_once(capsys: pytest.CaptureFixture[str
 
 
 @pytest.mark.parametrize(
-    ("names", "remedy"), [(["alise"], "did you mean alice?"), (["x", "bob"], "known are: alice, bob")]
+    ("names", "remedy"), [(["alise"], "write alice if you mean that"), (["x", "bob"], "use one of: alice, bob")]
 )
 def test_unknown_target_is_refused_with_what_is_known(names: list[str], remedy: str) -> None:
     """The nearest name, or else the list of names, is shown."""

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from refresher.config.loader import LoadedConfiguration
     from tests.unit.config.conftest import Workspace
 
-KNOWN = "known are: artifacts, container_directory, environment, identity, metadata, mode, owner"
+KNOWN = "use one of: artifacts, container_directory, environment, identity, metadata, mode, owner"
 RENAME = "use a-z and 0-9, inside also - _ ., at most 63 characters, then .yaml"
 ACCOUNT = "service_account: bob@my-project.iam.gserviceaccount.com"
 GROUPS = "use one group for each identity's targets, or set shared_identity: true in both identities"
@@ -97,7 +97,7 @@ def test_other_files_are_not_read(workspace: Workspace, name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "body", "problem"),
     [
-        ("task", "identity: alicia", '1:11: identity is "alicia", which is not an identity — did you mean alice?'),
+        ("task", "identity: alicia", '1:11: identity is "alicia", which is not an identity — write alice if you mean that'),
         (
             "task",
             "mode: '0400'",
@@ -134,7 +134,7 @@ def test_other_files_are_not_read(workspace: Workspace, name: str) -> None:
                 " — delete them, or add service_account: to the identity"
             ),
         ),
-        ("bob", "\nartifacts: {bot: true}", "2:13: artifacts.bot is not a known key — did you mean boto?"),
+        ("bob", "\nartifacts: {bot: true}", "2:13: artifacts.bot is not a known key — write boto if you mean that"),
         (
             "bob",
             "directory: /run/refresher/elsewhere",

@@ -99,7 +99,7 @@ def test_example_contains_every_key() -> None:
     with pytest.raises(EmulatorError) as refused:
         apply_seed(State(), {"": None})
 
-    assert set(read_seed(EXAMPLE)) == set(str(refused.value).partition("known are: ")[2].split(", "))
+    assert set(read_seed(EXAMPLE)) == set(str(refused.value).partition("use one of: ")[2].split(", "))
 
 
 def test_seed_limits_the_lifetime_of_access_tokens(planted: Google) -> None:
