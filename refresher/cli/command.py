@@ -137,7 +137,9 @@ def select_targets(known: Mapping[str, T], names: Collection[str]) -> dict[str, 
         from difflib import get_close_matches
 
         near = get_close_matches(unknown[0], list(known), n=1)
-        remedy = f"write {near[0]} if you mean that" if near else f"use one of: {', '.join(sorted(known)[:20]) or 'none'}"
+        remedy = (
+            f"write {near[0]} if you mean that" if near else f"use one of: {', '.join(sorted(known)[:20]) or 'none'}"
+        )
         raise UsageError(f"there is no target {', '.join(unknown)}", remedy)
     return {name: known[name] for name in (names or known)}
 

@@ -48,9 +48,7 @@ def command(config: Path, targets: Sequence[str], *, force: bool) -> int:
 
 
 def _summarise(done: Mapping[Key, Outcome]) -> str:
-    """Return how many targets, and how many of their artifacts, ended in which way: `1 kept, 2 artifacts published`."""
-    tokens = Counter(outcome.result.value for (_, artifact), outcome in done.items() if not artifact)
-    artifacts = Counter(outcome.result.value for (_, artifact), outcome in done.items() if artifact)
-    parts = [f"{count} {result}" for result, count in sorted(tokens.items())]
-    parts += [f"{count} artifact{'s' * (count > 1)} {result}" for result, count in sorted(artifacts.items())]
-    return ", ".join(parts) or "no targets"
+    """Return how many targets, and how many artifacts of them, ended in which way: `1 target kept, 2 artifacts …`."""
+    counts = Counter(("artifact" if artifact else "target", each.result.value) for (_, artifact), each in done.items())
+    ends = sorted(counts.items(), key=lambda each: (each[0][0] == "artifact", each[0][1]))
+    return ", ".join(f"{count} {noun}{'s' * (count > 1)} {end}" for (noun, end), count in ends) or "no targets"

@@ -101,8 +101,10 @@ def _print(report: dict[str, Any], daemon: DaemonHealth, failures: list[Failure]
         click.echo(f"{click.style('warning:', fg='red')} {clean(daemon.problem)}\n  remedy: {daemon.remedy}")
     for failure in failures:
         click.echo(f"{click.style('warning:', fg='red')} {clean(str(failure))}")
-    note = ", but not refreshed: see the warnings" if report["ready"] and (failures or daemon.problem) else ""
-    click.echo(f"{'ready' if report['ready'] else 'not ready'}{note}")
+    refused = sum(map(_is_refused, targets))
+    doubts = ["but not refreshed: see the warnings"] if report["ready"] and (failures or daemon.problem) else []
+    doubts += [f"but Google does not accept {refused} of {len(targets)} targets"] if refused else []
+    click.echo(", ".join(["ready" if report["ready"] else "not ready", *doubts]))
 
 
 def _is_refused(target: dict[str, Any]) -> bool:

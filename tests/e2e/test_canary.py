@@ -38,7 +38,7 @@ def test_lost_grant_is_seen_while_the_files_are_fresh(cloud: tuple[Worker, Scena
         shown = worker.command("status").stdout
         assert re.search(r"carol +refused .*\n.*was refused with HTTP 403", shown)
         assert "remedy: grant principal:" in shown
-        assert shown.endswith("ready\n")
+        assert shown.endswith("\nready, but Google does not accept 1 of 2 targets\n")
         google.allow(account_of("carol"), subject="user-carol")
         document = worker.document("alice", "carol", canary="1m", listen=listen)
         document["suppliers"]["worker"]["claims"] = {"team": "research"}

@@ -54,7 +54,7 @@ def test_root_asks_the_daemon_of_another_user(worker: Worker, need: Need) -> Non
         modes = [stat.S_IMODE(path.stat().st_mode) for path in (control_of(worker).parent, control_of(worker))]
         assert log.end(signal.SIGTERM) == 0
 
-    assert (kept, replaced) == ("2 kept\n", "1 published\n")
+    assert (kept, replaced) == ("2 targets kept\n", "1 target published\n")
     assert worker.token("alice") != before[0]
     assert worker.token("bob") == before[1]
     assert (worker.directory("alice") / "token").stat().st_gid == CONTAINER
@@ -81,8 +81,8 @@ def test_what_was_configured_a_moment_ago_is_refreshed(worker: Worker, need: Nee
         edited = worker.once("task").stderr
         subject = worker.status()["task"]["subject"]
 
-    assert added in ("1 published\n", "1 kept\n")  # the daemon itself may be faster
-    assert edited in ("1 published\n", "1 kept\n")
+    assert added in ("1 target published\n", "1 target kept\n")  # the daemon itself may be faster
+    assert edited in ("1 target published\n", "1 target kept\n")
     assert subject == "user-bob"
 
 
@@ -99,7 +99,7 @@ def test_failure_of_the_daemon_is_the_failure_of_once(worker: Worker, need: Need
 
     assert f"chmod go-w {worker.directory('alice')}" in done.stderr
     assert "concerns: alice\n" in done.stderr
-    assert done.stderr.endswith("1 failed, 1 published\n")
+    assert done.stderr.endswith("1 target failed, 1 target published\n")
 
 
 def test_another_configuration_than_the_daemons_is_refused(worker: Worker, need: Need) -> None:
@@ -119,7 +119,7 @@ def test_another_configuration_than_the_daemons_is_refused(worker: Worker, need:
 
     assert f"the daemon runs with the configuration {worker.configuration}, not with {other}" in refused
     assert f"remedy: name that file: --config {worker.configuration}" in refused
-    assert served == "1 kept\n"
+    assert served == "1 target kept\n"
 
 
 CONNECT = """
@@ -186,7 +186,7 @@ def test_socket_of_a_killed_daemon_is_replaced_by_the_next(worker: Worker, need:
         start_as_root(worker)
         asked = worker.once("--force").stderr
 
-    assert (alone, asked) == ("1 published\n", "1 published\n")
+    assert (alone, asked) == ("1 target published\n", "1 target published\n")
 
 
 @pytest.mark.parametrize("is_same_user", [True, False])
@@ -207,7 +207,7 @@ def test_stopped_daemon_holds_up_nobody(worker: Worker, need: Need, is_same_user
         log.send(signal.SIGCONT)
 
     assert seconds < PATIENCE / 2
-    assert ("1 published" in done.stderr) == is_same_user
+    assert ("1 target published" in done.stderr) == is_same_user
     assert (f"belongs to uid {DAEMON}" in done.stderr) == (not is_same_user)
     assert (f"the daemon of {worker.root} runs, and takes no request" in done.stderr) == (not is_same_user)
 
@@ -232,4 +232,4 @@ def test_peers_that_misbehave_delay_neither_daemon_nor_callers(worker: Worker) -
             peer.close()
         assert log.end(signal.SIGTERM) == 0
 
-    assert done.stderr == "1 published\n"
+    assert done.stderr == "1 target published\n"

@@ -78,6 +78,6 @@ def test_odd_supplies_are_told_in_plain_words(worker: Worker, odd: str) -> None:
         published = log.wait_for("token.published", target="alice")
 
     assert "the supplied token is not published: sub is" in refused.stderr
-    assert "1 published" in refused.stderr
+    assert "1 target published" in refused.stderr
     assert is_plain(refused.stderr)
     assert is_plain(published["subject"] + published["issuer"])

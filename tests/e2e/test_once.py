@@ -78,7 +78,7 @@ def test_what_is_in_place_is_left_alone(worker: Worker) -> None:
     worker.once()
     before = worker.token("alice"), worker.token("bob")
 
-    assert "2 kept" in worker.once().stderr
+    assert "2 targets kept" in worker.once().stderr
     assert (worker.token("alice"), worker.token("bob")) == before
     worker.once("--force", "alice")
 

@@ -144,7 +144,7 @@ def test_missing_artifact_has_a_reason_and_a_way_to_try_again(cloud: tuple[Worke
     worker, google = cloud
     worker.configure("alice", targets={"alice": {"artifacts": {"access_token": True}}})
     google.state.service_accounts[account_of("alice")].bindings.clear()
-    assert "1 published, 1 artifact failed" in worker.once(status=5).stderr
+    assert "1 target published, 1 artifact failed" in worker.once(status=5).stderr
 
     alone = worker.command("wait", "--artifact", "access_token", "--timeout", "0s", status=6).stderr
     plain = worker.command("wait", "--timeout", "0s", status=6).stderr
@@ -166,7 +166,7 @@ def test_missing_artifact_has_a_reason_and_a_way_to_try_again(cloud: tuple[Worke
     assert "access_token of target alice is absent" in shown
     assert shown.endswith("not ready\n")
     assert "except for" not in shown
-    assert "1 kept, 1 artifact published" in worker.once().stderr
+    assert "1 target kept, 1 artifact published" in worker.once().stderr
 
 
 def test_life_that_is_too_short_is_written_for_people(worker: Worker) -> None:

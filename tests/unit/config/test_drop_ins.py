@@ -97,7 +97,11 @@ def test_other_files_are_not_read(workspace: Workspace, name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "body", "problem"),
     [
-        ("task", "identity: alicia", '1:11: identity is "alicia", which is not an identity — write alice if you mean that'),
+        (
+            "task",
+            "identity: alicia",
+            '1:11: identity is "alicia", which is not an identity — write alice if you mean that',
+        ),
         (
             "task",
             "mode: '0400'",
