@@ -1,6 +1,7 @@
 """`refresher status`: the current state of each target's files."""
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from refresher.app.refresh_faults import Failure, ask_daemon, list_failures, lis
 from refresher.cli.command import clean, config_option, declare, json_option, print_note, print_warnings
 from refresher.observe.daemon_health import DaemonHealth
 from refresher.observe.holders import find_holders
+from refresher.observe.remedies import REMEDIES
 from refresher.observe.report import as_report
 from refresher.publishing.artifacts import is_minted
 
@@ -37,6 +39,10 @@ def command(config: Path, *, as_json: bool) -> None:
     problems = [str(problem) for problem in found.problems]
     verdicts = [found.examine(name, now) for name in found.names]
     daemon = found.examine_daemon(verdicts, now)
+    view, unasked = ask_daemon(found.loaded, daemon)
+    failing = {each["target"]: each for each in reversed(view.failing)}  # of a target, the token's job stands first
+    if daemon.late and failing.keys() >= set(daemon.late):
+        daemon = replace(daemon, problem=None, remedy=None)  # it says itself why it can't refresh them
     report = as_report(
         [advise_about_daemon(verdict, daemon) for verdict in verdicts],
         now,
@@ -44,12 +50,12 @@ def command(config: Path, *, as_json: bool) -> None:
         is_empty_fine=found.is_empty_fine,
         problems=() if found.since else problems,
     )
-    view, unasked = ask_daemon(found.loaded, daemon)
-    failing = {each["target"]: each for each in reversed(view.failing)}  # of a target, the token's job stands first
     for target in report["targets"]:
         identity = found.find_identity(target["name"])
         target["exchange"] = None if identity is None else view.exchanges.get(identity)
         target["refresh"] = failing.get(target["name"])
+        if target["refresh"] is not None and target["remedy"] == REMEDIES[True]:
+            target["remedy"] = target["refresh"]["remedy"]  # what its log says
         target["endpoint"] = view.endpoints.get(target["name"])
     faults = [] if found.loaded is None else list_refresh_faults(found.loaded)
     if as_json:
@@ -74,7 +80,7 @@ def command(config: Path, *, as_json: bool) -> None:
 
 
 def _print(report: dict[str, Any], daemon: DaemonHealth, failures: list[Failure]) -> None:
-    targets = report["targets"]
+    targets, stated = report["targets"], {failure.remedy for failure in failures}
     width = max((len(target["name"]) for target in targets), default=0)
     for target in targets:
         life = f"until {target['expires_at']}, {target['runway_seconds']} s" if target["expires_at"] else "no token"
@@ -93,7 +99,9 @@ def _print(report: dict[str, Any], daemon: DaemonHealth, failures: list[Failure]
         causes = [f"cause: {each['cause']}" for each in failing if each.get("cause")]
         if _is_refused(target):
             causes.append(f"last asked at {target['exchange'].get('checked_at')}, {_describe_next(target['exchange'])}")
-        remedies = [f"remedy: {remedy}" for remedy in dict.fromkeys(each["remedy"] for each in failing)]
+        remedies = [
+            f"remedy: {remedy}" for remedy in dict.fromkeys(each["remedy"] for each in failing) if remedy not in stated
+        ]
         for note in filter(None, [target["note"], *(each["problem"] for each in failing), *causes, *remedies]):
             click.echo(f"{'':{width}}  {clean(note)}")
     click.echo(clean(daemon.description))

@@ -64,8 +64,9 @@ def list_findings(board: Board, verdicts: Sequence[Verdict], now: datetime) -> l
     for effect in (*_judge_exchanges(board, now), *_judge_targets(board, verdicts, now)):
         causes.setdefault(effect.cause, []).append(effect)
     joined = [*map(_join, causes.values())]
-    shown = {each.problem for each in joined}
-    found = [*(each for each in _judge_daemon(board) if each.problem not in shown), *joined]
+    shown = {each.problem for each in joined} | {_name_reason(each) for each in joined}
+    daemons = (each for each in _judge_daemon(board) if not {each.problem, _name_reason(each)} & shown)
+    found = [*daemons, *joined]
     return sorted(found, key=lambda each: (each.weight, -len(each.targets)))
 
 
@@ -98,6 +99,11 @@ def _label(each: _Effect) -> str:
     if each.identity or each.finding.weight is Weight.FAILING:
         return each.finding.effect
     return f"refreshing {each.subject or 'the token'} fails, and the present one still serves"
+
+
+def _name_reason(finding: Finding) -> tuple[str, str]:
+    """Return what the system answered and what to do: the same for the root and for each file below it."""
+    return finding.problem.rpartition(": ")[2], finding.remedy
 
 
 def _name_few(names: Iterable[str]) -> str:

@@ -35,6 +35,7 @@ class DaemonHealth:
         is_stopped: Whether it is known to be stopped.
         refreshed_at: When the last token or minted artifact was written, UTC; None if nothing was.
         problem: What the daemon leaves undone, with its `remedy`; None if nothing is due.
+        late: The targets that it left due for too long, if that is the problem.
     """
 
     root: Path
@@ -44,6 +45,7 @@ class DaemonHealth:
     refreshed_at: datetime | None
     problem: str | None
     remedy: str | None
+    late: tuple[str, ...] = ()
 
     @property
     def description(self) -> str:
@@ -91,11 +93,13 @@ def examine_daemon(
     due = [verdict.name for verdict in verdicts if _is_due(verdict)]
     late = [verdict.name for verdict in verdicts if verdict.name in prompt and _is_late(verdict, now)]
     problem = remedy = None
+    if not is_running or is_stopped:
+        late = []
     if is_stopped:
         process = f"process {pid}" if pid else "any of its user's"
         problem = f"the daemon, {process}, is stopped and refreshes nothing"
         remedy = f"resume it: kill -CONT {pid or 'PID'}; if it stays stopped: systemctl restart refresher"
-    elif is_running and late:
+    elif late:
         problem = f"the daemon has left {_join(late)} due for too long: it is stopped, or cannot refresh them"
         remedy = f"{REMEDIES[True]}; if its log is silent: systemctl restart refresher"
     elif is_running is False and due:
@@ -115,6 +119,7 @@ def examine_daemon(
         refreshed_at=max(written, default=None),
         problem=problem,
         remedy=remedy,
+        late=tuple(late),
     )
 
 

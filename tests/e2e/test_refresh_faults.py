@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.program import until
+from tests.program import Worker, until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
     from refresher.emulator.testing import Scenario
-    from tests.program import Worker
 
 
 def lose_keys(keys: Path) -> str:
@@ -127,3 +126,22 @@ def test_status_shows_an_address_that_can_not_be_listened_on_and_the_emulator(cl
 
     assert "listen: 192.0.2.1:8099 can't be listened on" in notes
     assert "google.emulator is true" in notes
+
+
+def test_overdue_targets_show_the_one_cause_and_not_each_the_log(tmp_path: Path) -> None:
+    """The daemon knows why tokens are overdue: `status` says so once, and sends nobody to a log that says the same."""
+    worker = Worker(place=tmp_path, lifetime="12s")
+    worker.make_keys()
+    worker.configure("alice", "bob", "carol", "dave", listen=f"unix:{tmp_path}/status/http.sock")
+    with worker.daemon() as log:
+        log.wait_for("daemon.ready")
+        problem = lose_keys(tmp_path / "keys")
+        until(lambda: {each["state"] for each in worker.status().values()} <= {"overdue", "expired"}, what="overdue")
+        shown = worker.command("status").stdout
+        listed = worker.status()
+
+    remedies = [line.strip() for line in shown.splitlines() if "remedy: " in line]
+    assert len(remedies) == 1, shown
+    assert shown.count(problem) == 1
+    assert "read the daemon's log" not in shown
+    assert {f"remedy: {each['remedy']}" for each in listed.values()} == set(remedies)

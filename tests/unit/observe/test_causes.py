@@ -104,6 +104,17 @@ def test_fault_that_fails_a_target_already_is_one_finding(fleet: Fleet) -> None:
     assert finding.targets == ["alice"]
 
 
+def test_root_that_is_full_is_the_finding_of_the_targets_that_fail_for_it(fleet: Fleet) -> None:
+    """The root and a file below it get one answer of the system: that is one cause, and the targets are named."""
+    fleet.adopt("alice")
+    fleet.fail("alice", PublishError("/r/alice/token can't be written: no space", "free space"))
+    fleet.board.note_tick([], [("nothing can be renewed: /r can't be written: no space", "free space")])
+
+    (finding,) = find(fleet)
+
+    assert finding.targets == ["alice"]
+
+
 def test_optional_artifact_is_named(fleet: Fleet) -> None:
     """An access token that is absent is a finding of its own."""
     fleet.adopt("alice", minted=(ACCESS,))
