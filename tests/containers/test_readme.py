@@ -61,7 +61,9 @@ DOCKER = r"""#!/bin/bash
 set -euo pipefail
 [ "$1" = run ] || { echo "docker $1 is unknown"; exit 64; }
 shift
-variables=("CLOUDSDK_API_ENDPOINT_OVERRIDES_STORAGE=$CLOUDSDK_API_ENDPOINT_OVERRIDES_STORAGE")
+storage=$CLOUDSDK_API_ENDPOINT_OVERRIDES_STORAGE
+variables=("CLOUDSDK_API_ENDPOINT_OVERRIDES_STORAGE=$storage" "STORAGE_EMULATOR_HOST=${storage%/storage/v1/}")
+path=/usr/bin:/bin
 while [[ "$1" == -* ]]; do
   case "$1" in
     --rm) shift; continue ;;
@@ -73,9 +75,14 @@ while [[ "$1" == -* ]]; do
   esac
   shift 2
 done
+if [[ "$1" == python:* ]]; then # with this machine's Python, and what pip needs to reach its index
+  path=/mnt/python/bin:$path
+  mapfile -t -O "${#variables[@]}" variables < <(env | grep -iE '^(PIP_|(https?|no)_proxy=)'; echo PYTHONDONTWRITEBYTECODE=1)
+  variables+=("LD_LIBRARY_PATH=/mnt/python/lib" "HOME=/")
+fi
 shift # the image
 exec setpriv --reuid "${user%:*}" --regid "${user#*:}" --clear-groups --bounding-set=-all --no-new-privs \
-  env -i PATH=/usr/bin:/bin "${variables[@]}" "$@"
+  env -i "PATH=$path" "${variables[@]}" "$@"
 """
 
 
