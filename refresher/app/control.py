@@ -63,7 +63,7 @@ class Control:
         follow: Makes the daemon follow each change of its configuration, and returns when it has.
         clock: Where the time comes from.
         reporter: What requests and faults are reported by.
-        note: Told of each job that ended: what Google refused here is no news to wait for.
+        note: Called with each job that ended, so that the canary knows what Google refused.
         endpoints: The daemon's metadata endpoints.
         seconds: How long a caller waits for a pass.
     """

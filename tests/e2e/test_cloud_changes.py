@@ -203,7 +203,7 @@ def wait_for_canary(log: Log, since: float, condition: Callable[[], bool]) -> fl
     """Wait until a condition is true, or the canary had its time; return how many seconds that was.
 
     What is then missing is seen by the tests. How long this machine stood still is added to the canary's time, and so
-    is the pause of all probes that follows one which nobody answered.
+    is the pause of all probes that follows an unanswered one.
     """
     stood_still = 0.0
     while True:

@@ -129,7 +129,7 @@ def test_status_shows_an_address_that_can_not_be_listened_on_and_the_emulator(cl
 
 
 def test_overdue_targets_show_the_one_cause_and_not_each_the_log(tmp_path: Path) -> None:
-    """The daemon knows why tokens are overdue: `status` says so once, and sends nobody to a log that says the same."""
+    """The daemon knows why tokens are overdue: `status` shows it once, and does not refer to the log for the same."""
     worker = Worker(place=tmp_path, lifetime="12s")
     worker.make_keys()
     worker.configure("alice", "bob", "carol", "dave", listen=f"unix:{tmp_path}/status/http.sock")

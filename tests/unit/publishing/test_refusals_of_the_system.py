@@ -137,7 +137,7 @@ def test_artifact_that_is_a_directory_is_reported_and_keeps_none_of_the_others(t
 
 
 def test_file_that_the_disk_lost_is_damaged_and_a_replaced_one_is_not(directory: int) -> None:
-    """Nobody changed a file that the system fails to read; a directory instead of it is somebody's doing."""
+    """No process changed a file that the system fails to read; a directory instead of it is the work of one."""
     os.mkdir("token", dir_fd=directory)
     memory = os.open("/proc/self", os.O_RDONLY | os.O_DIRECTORY)
     lost, replaced = read_file(memory, "mem"), read_file(directory, "token")
