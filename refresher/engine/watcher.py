@@ -19,6 +19,7 @@ from shlex import quote
 from threading import Lock, Thread
 from typing import NamedTuple, Self
 
+from refresher.errors import describe_bug
 from refresher.files import read_state
 
 _EVENT = struct.Struct("iIII")
@@ -178,6 +179,15 @@ class Watcher:
         return number
 
     def _run(self) -> None:
+        try:
+            self._follow()
+        except Exception as bug:  # noqa: BLE001 - every tick looks at what is not watched any more
+            failure = describe_bug("the watcher of files", bug)
+            with self._lock:
+                self._is_local, self._names = False, None
+            self._warn(f"changes are noticed within seconds, not at once: {failure.problem}", failure.remedy)
+
+    def _follow(self) -> None:
         poll = select.poll()
         poll.register(self._waking, select.POLLIN)
         if self._inotify >= 0:

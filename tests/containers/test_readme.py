@@ -77,8 +77,8 @@ while [[ "$1" == -* ]]; do
 done
 if [[ "$1" == python:* ]]; then # with this machine's Python, and what pip needs to reach its index
   path=/mnt/python/bin:$path
-  mapfile -t -O "${#variables[@]}" variables < <(env | grep -iE '^(PIP_|(https?|no)_proxy=)'; echo PYTHONDONTWRITEBYTECODE=1)
-  variables+=("LD_LIBRARY_PATH=/mnt/python/lib" "HOME=/")
+  mapfile -t -O "${#variables[@]}" variables < <(env | grep -iE '^(PIP_|(https?|no)_proxy=)' || true)
+  variables+=("LD_LIBRARY_PATH=/mnt/python/lib" "HOME=/" "PYTHONDONTWRITEBYTECODE=1")
 fi
 shift # the image
 exec setpriv --reuid "${user%:*}" --regid "${user#*:}" --clear-groups --bounding-set=-all --no-new-privs \

@@ -48,14 +48,7 @@ def remove_target(simulation: "Simulation", random: Random) -> None:
     name = random.choice([*site.targets])
     if len(site.targets) < 2:
         return
-    target = site.targets.pop(name)
-    simulation.health.removed_at[name] = SCHEDULER.now
-    simulation.troubles.note(name, recovery=_FOLLOWED)
-    if target.is_drop_in:
-        with suppress(FileNotFoundError):
-            KERNEL.unlink(f"{DROP_INS}/{name}.yaml")
-    else:
-        site.write()
+    _remove(simulation, site.targets[name])
 
 
 @kind(4)
@@ -130,6 +123,29 @@ def break_drop_in(simulation: "Simulation", random: Random) -> None:
             _write(simulation, target)
 
     simulation.later(random.uniform(1, 60), fix)
+
+
+@kind(2)
+def restart_with_broken_drop_in(simulation: "Simulation", random: Random) -> None:
+    """The daemon ends while a drop-in is broken: the next one has no former body of it, and takes nothing away."""
+    break_drop_in(simulation, random)
+    simulation.end_worker_at(random.randint(0, 50), random.uniform(0.0, 5.0), cut=random.random() < 0.5)
+
+
+@kind(2)
+def remove_after_kill(simulation: "Simulation", random: Random) -> None:
+    """The daemon ends while it writes, and a target in whose directory it did is removed before the next one starts."""
+    simulation.end_worker_at(random.randint(0, 500), pause := random.uniform(2.0, 5.0), cut=False)
+
+    def remove() -> None:
+        root = simulation.judge.find_root()
+        for name, directory in ((root.entries or {}) if root is not None else {}).items():
+            target = simulation.site.targets.get(name)
+            left = any(each.endswith(".tmp") for each in directory.entries or ())
+            if target is not None and target.is_drop_in and left:
+                _remove(simulation, target)
+
+    simulation.later(pause / 2, remove)
 
 
 @kind(1)
@@ -236,6 +252,17 @@ def _run_apart(simulation: "Simulation", name: str, run: Callable[[], None]) -> 
     process = Process(name)
     simulation.others.append(process)
     SCHEDULER.spawn(process, name, run)
+
+
+def _remove(simulation: "Simulation", target: TargetModel) -> None:
+    del simulation.site.targets[target.name]
+    simulation.health.removed_at[target.name] = SCHEDULER.now
+    simulation.troubles.note(target.name, recovery=_FOLLOWED)
+    if target.is_drop_in:
+        with suppress(FileNotFoundError):
+            KERNEL.unlink(f"{DROP_INS}/{target.name}.yaml")
+    else:
+        simulation.site.write()
 
 
 def _note_change(simulation: "Simulation", name: str) -> None:

@@ -81,6 +81,13 @@ class Disk:
         self.root.parent = self.root
         self.observers: list[Observer] = []
 
+    def find(self, path: str) -> Inode | None:
+        """Return what lies at a path now; None for nothing."""
+        inode: Inode | None = self.root
+        for part in path.split("/")[1:]:
+            inode = None if inode is None else (inode.entries or {}).get(part)
+        return inode
+
     def create(self, attributes: Attributes) -> Inode:
         """Return a new inode without a name."""
         self._count += 1

@@ -55,11 +55,11 @@ def read_token(content: bytes) -> TokenFacts | None:
         return None
 
 
-def read_record(content: bytes) -> tuple[str, str] | None:
-    """Return target and identity of a target record; None if it is not whole."""
+def read_record(content: bytes) -> tuple[str, str, str] | None:
+    """Return target, identity and fingerprint of a target record; None if it is not whole."""
     try:
         document = json.loads(content)
-        return document["target"], document["identity"]
+        return document["target"], document["identity"], document["fingerprint"]
     except (ValueError, KeyError):
         return None
 

@@ -14,7 +14,7 @@ from tests.simulation.internet import Behaviour
 from tests.simulation.kernel import KERNEL
 from tests.simulation.machine import refuse
 from tests.simulation.scheduler import SCHEDULER
-from tests.simulation.site import SIGNER_HOSTS, STS_HOST
+from tests.simulation.site import CONFIGURATION, DROP_INS, KEYS, ROOT, SIGNER_HOSTS, STS_HOST
 from tests.simulation.troubles import ALL
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def draw_schedule(random: Random, seconds: float) -> list[Fault]:
     names, weights = [*KINDS], [weight for weight, _ in KINDS.values()]
     chosen = random.sample(names, random.randint(1, len(names)))  # a run with few kinds goes deeper into them
     pairs = [(name, weight) for name, weight in zip(names, weights, strict=True) if name in chosen]
-    gap, at, found = random.choice([8.0, 20.0, 60.0, 200.0]), 1000.0, list[Fault]()
+    gap, at, found = random.choice([8.0, 20.0, 60.0, 200.0, 400.0]), 1000.0, list[Fault]()
     while (at := at + random.expovariate(1 / gap)) < 1000.0 + seconds:
         name = random.choices([name for name, _ in pairs], [weight for _, weight in pairs])[0]
         found.append(Fault(at, name, len(found)))
@@ -225,6 +225,24 @@ def sick_directory(simulation: "Simulation", random: Random) -> None:
                 raise refuse(number)
 
     _break(simulation, random, fail, name, 60.0, 400.0)
+
+
+@kind(3)
+def sick_file(simulation: "Simulation", random: Random) -> None:
+    """Every call on one file fails: the lock, a record, a token, a key or what is configured."""
+    places = [f"{ROOT}/.lock", CONFIGURATION]
+    for folder in (DROP_INS, KEYS, f"{ROOT}/{random.choice([*simulation.site.targets])}"):
+        found = KERNEL.disk.find(folder)
+        places += [f"{folder}/{name}" for name in (found.entries or {} if found is not None else {})]
+    chosen = KERNEL.disk.find(random.choice([places[0], *places]))
+    number, calls = random.choice(_ERRORS)
+
+    def fail(call: str, inode: Inode | None) -> None:
+        if call in calls and inode is chosen is not None:
+            simulation.result.refused += 1
+            raise refuse(number)
+
+    _break(simulation, random, fail, ALL, 60.0, 400.0)
 
 
 @kind(1)

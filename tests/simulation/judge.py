@@ -45,6 +45,7 @@ class Judge:
         self.served: dict[int, str] = {}
         self.withdrawn_at: dict[str, float] = {}
         self.inodes: dict[str, int] = {}
+        self._fingerprints: dict[str, str] = {}
 
     def read(self, content: bytes) -> TokenFacts | None:
         """Return what a token claims, each read once."""
@@ -56,10 +57,7 @@ class Judge:
 
     def find_root(self) -> Inode | None:
         """Return the directory root as it is now."""
-        inode: Inode | None = KERNEL.disk.root
-        for part in ROOT.split("/")[1:]:
-            inode = None if inode is None else (inode.entries or {}).get(part)
-        return inode
+        return KERNEL.disk.find(ROOT)
 
     def observe(self, directory: Inode, name: str, before: Inode | None, after: Inode | None) -> None:
         """Judge a change of a name."""
@@ -106,6 +104,7 @@ class Judge:
         if mode != (0o600 if name == ".target" else 0o400):
             self.fail(f"{place} has mode {mode:04o}")
         if name == ".target":
+            self._judge_record(target, directory, after)
             return
         self._judge_order(target, directory, name, is_new=is_new)
         if name == "token":
@@ -113,6 +112,15 @@ class Judge:
         elif name == "env" and before is None:
             self.withdrawn_at.pop(target, None)
             self.inodes.setdefault(target, directory.number)
+
+    def _judge_record(self, target: str, directory: Inode, after: Inode) -> None:
+        """Judge whether a record appears next to a token of whom it is not about: no reader may see the two."""
+        token, record = (directory.entries or {}).get("token"), read_record(after.content)
+        found = None if token is None else self.read(token.content)
+        if found is None or record is None:
+            return
+        if self._fingerprints.get(found.subject, record[2]) != record[2]:
+            self.fail(f"{target}/.target is written for {record[1]} next to a token of {found.subject}, another's")
 
     def _judge_order(self, target: str, directory: Inode, name: str, *, is_new: bool) -> None:
         """Judge what must be there before a name is written, and be synchronised."""
@@ -157,6 +165,8 @@ class Judge:
             self.fail(f"there is no other daemon: {problem}")
         if name == "directory.recreated":
             root = self.find_root()
+            if not target:
+                self.fail(f"the root is reported as another one, and is the one that it was: {problem}")
             directory = None if root is None else (root.entries or {}).get(target)
             if directory is not None and self.inodes.get(target) == directory.number:
                 self.fail(f"{target} is reported as another directory, and is the one that it was")
@@ -169,6 +179,7 @@ class Judge:
         self.published[int(SCHEDULER.now)] += 1
         if token.identity != record[1]:
             self.fail(f"{target}/token is of {token.subject}, and the record names {record[1]}")
+        self._fingerprints[token.subject] = record[2]
         served = self.served.setdefault(directory.number, token.identity)
         if served != token.identity:
             self.fail(f"{target}/token is of {token.identity} in a directory whose readers are {served}")

@@ -108,15 +108,22 @@ class Simulation:
 
     def _draw_site(self, random: Random) -> Site:
         site = Site(life=random.choice([30, 60, 60, 120]), has_canary=random.random() < 0.5)
-        share = random.choice([0.0, 0.0, 0.3])
+        share, drop_ins = random.choice([0.0, 0.0, 0.3]), self._draw("drop-ins")
+        of_drop_ins = drop_ins.choice([0.0, 0.3, 1.0])
         for number in range(random.choice([random.randint(3, 20), random.randint(10, 60), random.randint(50, 200)])):
             identity = IdentityModel(f"i{number}", random.choice(["own", "signed", "signed"]))
             site.identities[identity.name] = identity
             site.targets[f"t{number}"] = TargetModel(
-                f"t{number}", identity.name, has_access_token=random.random() < share
+                f"t{number}",
+                identity.name,
+                has_access_token=random.random() < share,
+                is_drop_in=drop_ins.random() < of_drop_ins,
             )
         site.write()
         SimulatedPath(DROP_INS).mkdir(mode=0o755)
+        for target in site.targets.values():
+            if target.is_drop_in:
+                write_file(f"{DROP_INS}/{target.name}.yaml", f"{target.body}\n")
         keys.create(SimulatedPath(KEYS), algorithm="ES256", now=self.clock.now())
         KERNEL.disk.synchronise_all()
         return site

@@ -15,6 +15,11 @@ PATIENCE = 10.0
 QUIET = 0.3
 
 
+def fail() -> None:
+    """Fail as a bug does."""
+    raise ValueError("secret")
+
+
 class Site:
     """A watched directory of drop-ins with a configuration file next to it."""
 
@@ -340,3 +345,22 @@ def test_directory_that_may_not_be_read_is_named_with_its_remedy(tmp_path: Path,
     ((problem, remedy),) = found
     assert problem == f"changes in {place} are noticed within a second, not at once: inotify: Permission denied"
     assert remedy == f"make it readable for the daemon's user: chmod o+rx {place}, or change its owner or group"
+
+
+def test_bug_in_the_watcher_leaves_the_targets_to_the_sweep(tmp_path: Path) -> None:
+    """A watcher whose thread ended does not count as watching, so that drift is looked for again; it is reported."""
+    found: list[tuple[str, str]] = []
+    (tmp_path / "alice").mkdir()
+    watcher = Watcher(changed=fail, complain=lambda *texts: found.append(texts))
+    with watcher:
+        watcher.watch_targets(tmp_path, {"alice"})
+        assert watcher.is_watching("alice")
+        (tmp_path / "alice" / "token").write_text("x")
+        until(lambda: found, what="the report")
+
+        assert not watcher.is_watching("alice")
+        assert watcher.take()[0] is None
+    ((problem, remedy),) = found
+    assert "the watcher of files: unexpected ValueError" in problem
+    assert "secret" not in problem
+    assert "report this" in remedy
