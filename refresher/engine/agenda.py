@@ -275,7 +275,7 @@ class Agenda:
 
 
 def _compute_next_moment(entry: Entry, outcome: Outcome, now: datetime, draw: float) -> datetime:
-    life = outcome.life
+    life = entry.life  # where an attempt could not look, what is taken to be there still
     if outcome.error is not None:
         return policy.retry_at(
             now,

@@ -101,6 +101,22 @@ def test_permanent_failure_is_tried_again_at_the_overdue_point(target_of: MakeTa
     assert get(agenda, "alice").next_at == NOW + timedelta(minutes=54)
 
 
+def test_attempt_that_could_not_look_is_bounded_by_what_was_there_before(target_of: MakeTarget) -> None:
+    """While nothing can be opened, the file still expires: the next attempt is no later than without that failure."""
+    agenda = build_agenda(target_of("one"))
+    settle(agenda, get(agenda, "one"), build_outcome())
+    unread = PublishError("can't be opened", "raise the limit", retryable=False)
+    late = NOW + timedelta(minutes=56)
+
+    for _ in range(8):
+        settle(agenda, get(agenda, "one"), build_outcome(Result.FAILED, unread, issued_at=None), late)
+
+    entry = get(agenda, "one")
+    assert entry.life is not None
+    assert entry.next_at is not None
+    assert entry.next_at <= late + timedelta(minutes=4) / 3
+
+
 def test_one_identity_at_a_time(target_of: MakeTarget) -> None:
     """Targets of one identity wait for each other, so that they can share a supply; other targets do not wait."""
     first = target_of("one")
