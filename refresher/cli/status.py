@@ -111,7 +111,8 @@ def _print(report: dict[str, Any], daemon: DaemonHealth, failures: list[Failure]
         click.echo(f"{click.style('warning:', fg='red')} {clean(str(failure))}")
     refused = sum(map(_is_refused, targets))
     doubts = ["but not refreshed: see the warnings"] if report["ready"] and (failures or daemon.problem) else []
-    doubts += [f"but Google does not accept {refused} of {len(targets)} targets"] if refused else []
+    but = "but" if report["ready"] and not doubts else "and"
+    doubts += [f"{but} Google does not accept {refused} of {len(targets)} targets"] if refused else []
     click.echo(", ".join(["ready" if report["ready"] else "not ready", *doubts]))
 
 
