@@ -12,16 +12,18 @@ from refresher.engine.once import refresh_once
 from refresher.errors import RefresherError
 from refresher.keys import directory as keys
 from refresher.publishing.daemon_lock import is_daemon_running
-from tests.simulation.faults import kind
+from tests.simulation.disk import Inode
+from tests.simulation.faults import is_below, kind
 from tests.simulation.kernel import KERNEL
 from tests.simulation.modules import SimulatedPath
 from tests.simulation.scheduler import SCHEDULER, Process
-from tests.simulation.site import CONFIGURATION, DROP_INS, KEYS, ROOT, TargetModel, write_file
+from tests.simulation.site import CONFIGURATION, DROP_INS, KEYS, ROOT, TargetModel, synchronise, write_file
 from tests.simulation.troubles import ALL
 
 if TYPE_CHECKING:
     from tests.simulation.simulation import Simulation
 
+_HIDDEN = f"{DROP_INS}.hidden"
 _FOLLOWED = 30.0
 """Seconds after which a change of the configuration has been followed, where nothing is broken."""
 
@@ -114,7 +116,7 @@ def break_drop_in(simulation: "Simulation", random: Random) -> None:
     if not names:
         return
     name = random.choice(names)
-    write_file(f"{DROP_INS}/{name}.yaml", random.choice(["", "identity: nobody\n", "mode: 999\n", "{", "owner: x\n"]))
+    write_file(_find_drop_in(name), random.choice(["", "identity: nobody\n", "mode: 999\n", "{", "owner: x\n"]))
     simulation.troubles.begin(name)
 
     def fix() -> None:
@@ -152,21 +154,15 @@ def remove_after_kill(simulation: "Simulation", random: Random) -> None:
 def hide_drop_ins(simulation: "Simulation", random: Random) -> None:
     """The directory of drop-ins is gone for a while: nothing may be retired for that."""
     names = [each.name for each in simulation.site.targets.values() if each.is_drop_in]
-    hidden = f"{DROP_INS}.hidden"
-    if SimulatedPath(hidden).exists() or not SimulatedPath(DROP_INS).exists():
+    if SimulatedPath(_HIDDEN).exists():
         return
-    KERNEL.rename(DROP_INS, hidden)
+    KERNEL.rename(DROP_INS, _HIDDEN)
     for name in names:
         simulation.troubles.begin(name)
 
     def show() -> None:
-        if SimulatedPath(DROP_INS).exists():  # a drop-in was added meanwhile
-            for file in KERNEL.listdir(hidden):
-                write_file(f"{DROP_INS}/{file}", SimulatedPath(f"{hidden}/{file}").read_text())
-                KERNEL.unlink(f"{hidden}/{file}")
-            KERNEL.rmdir(hidden)
-        else:
-            KERNEL.rename(hidden, DROP_INS)
+        if SimulatedPath(_HIDDEN).exists():  # a power cut may have undone it
+            KERNEL.rename(_HIDDEN, DROP_INS)
         for name in names:
             simulation.troubles.end(name, recovery=_FOLLOWED)
 
@@ -182,25 +178,44 @@ def reload(simulation: "Simulation", _random: Random) -> None:
 
 @kind(3)
 def vandalise(simulation: "Simulation", random: Random) -> None:
-    """Root removes a file of a credentials directory, changes its mode, or removes the directory."""
+    """Root removes a file of a credentials directory, changes its mode, or removes the directory.
+
+    At once, or while the daemon is at work in there: after so many of its system calls.
+    """
     name = random.choice([*simulation.site.targets])
     root = simulation.judge.find_root()
     directory = (root.entries or {}).get(name) if root is not None else None
     if directory is None or not directory.entries:
         return
-    simulation.troubles.note(name, recovery=_FOLLOWED + 60)
-    simulation.judge.released.add(name)  # without its record all that is there is published again
-    path, file = f"{ROOT}/{name}", random.choice([*directory.entries])
-    with simulation.unwatched(), suppress(OSError):
-        match random.randint(0, 3):
-            case 0 | 1:
-                KERNEL.unlink(f"{path}/{file}")
-            case 2:
-                KERNEL.chmod(f"{path}/{file}", 0o644)
-            case _:
-                for each in [*directory.entries]:
-                    KERNEL.unlink(f"{path}/{each}")
-                KERNEL.rmdir(path)
+    path, file, how = f"{ROOT}/{name}", random.choice([*directory.entries]), random.randint(0, 3)
+    left = random.choice([0, random.randint(1, 40)])
+
+    def damage() -> None:
+        simulation.troubles.note(name, recovery=_FOLLOWED + 60)
+        simulation.judge.released.add(name)  # without its record all that is there is published again
+        simulation.judge.disturbed_at[name] = SCHEDULER.now
+        with simulation.unwatched(), suppress(OSError):
+            match how:
+                case 0 | 1:
+                    KERNEL.unlink(f"{path}/{file}")
+                case 2:
+                    KERNEL.chmod(f"{path}/{file}", 0o644)
+                case _:
+                    for each in [*(directory.entries or {})]:
+                        KERNEL.unlink(f"{path}/{each}")
+                    KERNEL.rmdir(path)
+
+    def meanwhile(_call: str, inode: Inode | None) -> None:
+        nonlocal left
+        left -= is_below(inode, directory)
+        if left <= 0 and meanwhile in KERNEL.troubles:
+            KERNEL.troubles.remove(meanwhile)
+            damage()
+
+    if left:
+        KERNEL.troubles.append(meanwhile)
+    else:
+        damage()
 
 
 @kind(4)
@@ -254,13 +269,20 @@ def _run_apart(simulation: "Simulation", name: str, run: Callable[[], None]) -> 
     SCHEDULER.spawn(process, name, run)
 
 
+def _find_drop_in(name: str) -> str:
+    """Return where a drop-in lies, or is to lie: also while the directory of drop-ins is hidden."""
+    return f"{_HIDDEN if SimulatedPath(_HIDDEN).exists() else DROP_INS}/{name}.yaml"
+
+
 def _remove(simulation: "Simulation", target: TargetModel) -> None:
     del simulation.site.targets[target.name]
     simulation.health.removed_at[target.name] = SCHEDULER.now
     simulation.troubles.note(target.name, recovery=_FOLLOWED)
     if target.is_drop_in:
+        place = SimulatedPath(_find_drop_in(target.name))
         with suppress(FileNotFoundError):
-            KERNEL.unlink(f"{DROP_INS}/{target.name}.yaml")
+            KERNEL.unlink(str(place))
+        synchronise(str(place.parent))
     else:
         simulation.site.write()
 
@@ -272,6 +294,6 @@ def _note_change(simulation: "Simulation", name: str) -> None:
 
 def _write(simulation: "Simulation", target: TargetModel) -> None:
     if target.is_drop_in:
-        write_file(f"{DROP_INS}/{target.name}.yaml", f"{target.body}\n")
+        write_file(_find_drop_in(target.name), f"{target.body}\n")
     else:
         simulation.site.write()

@@ -21,6 +21,8 @@ _NAMES = frozenset([".target", "credentials.json", "artifacts.json", "token", "a
 _NEEDED = ("token", "credentials.json")
 _SKEW = 31.0
 _GRACE = 600.0
+_REPORTED = 60.0
+"""Seconds within which it is reported that a directory is another one, where a call in it may hang."""
 
 
 class BrokenInvariantError(BaseException):
@@ -44,7 +46,8 @@ class Judge:
         self.released: set[str] = set()
         self.served: dict[int, str] = {}
         self.withdrawn_at: dict[str, float] = {}
-        self.inodes: dict[str, int] = {}
+        self._first_seen: dict[int, float] = {}
+        self.disturbed_at: dict[str, float] = {}
         self._fingerprints: dict[str, str] = {}
 
     def read(self, content: bytes) -> TokenFacts | None:
@@ -111,10 +114,10 @@ class Judge:
             self._judge_token(target, directory, before, after)
         elif name == "env" and before is None:
             self.withdrawn_at.pop(target, None)
-            self.inodes.setdefault(target, directory.number)
 
     def _judge_record(self, target: str, directory: Inode, after: Inode) -> None:
         """Judge whether a record appears next to a token of whom it is not about: no reader may see the two."""
+        self._first_seen.setdefault(directory.number, SCHEDULER.now)
         token, record = (directory.entries or {}).get("token"), read_record(after.content)
         found = None if token is None else self.read(token.content)
         if found is None or record is None:
@@ -124,6 +127,8 @@ class Judge:
 
     def _judge_order(self, target: str, directory: Inode, name: str, *, is_new: bool) -> None:
         """Judge what must be there before a name is written, and be synchronised."""
+        if self._is_disturbed(target):
+            return  # a file that was there may have been removed since
         entries, place, is_strict = directory.entries or {}, f"{target}/{name}", self._is_strict(target)
         record = (directory.durable_entries if is_strict else entries).get(".target")
         if record is None or entries.get(".target") is not record:
@@ -144,6 +149,10 @@ class Judge:
         After an error of fsync(2), or a kill before it, the order of the changes has to do.
         """
         return self._troubles.find_health(self._site.list_scopes(target)) < SCHEDULER.now
+
+    def _is_disturbed(self, target: str) -> bool:
+        """Return whether another process changed files there lately, perhaps while the daemon was at work."""
+        return SCHEDULER.now - self.disturbed_at.get(target, -_REPORTED) < _REPORTED
 
     def check_claim(self, target: str) -> None:
         """Check that a token that is reported as published would survive a power cut."""
@@ -168,11 +177,13 @@ class Judge:
             if not target:
                 self.fail(f"the root is reported as another one, and is the one that it was: {problem}")
             directory = None if root is None else (root.entries or {}).get(target)
-            if directory is not None and self.inodes.get(target) == directory.number:
+            seen = SCHEDULER.now if directory is None else self._first_seen.get(directory.number, SCHEDULER.now)
+            if SCHEDULER.now - seen > _REPORTED:
                 self.fail(f"{target} is reported as another directory, and is the one that it was")
 
     def _judge_token(self, target: str, directory: Inode, before: Inode | None, after: Inode) -> None:
-        token, record = self.read(after.content), read_record((directory.entries or {})[".target"].content)
+        token, entry = self.read(after.content), (directory.entries or {}).get(".target")
+        record = None if entry is None else read_record(entry.content)
         if token is None or record is None:
             return
         self.renewals += 1
@@ -185,7 +196,8 @@ class Judge:
             self.fail(f"{target}/token is of {token.identity} in a directory whose readers are {served}")
         now = to_time(self._clock.now())
         has_stepped = SCHEDULER.now - self.stepped_at < 30.0  # perhaps since it was checked
-        if (token.expires_at <= now or token.issued_at > now + _SKEW) and not has_stepped:
+        is_repaired = self._is_disturbed(target)  # what another process damaged is written again as it was
+        if (token.expires_at <= now or token.issued_at > now + _SKEW) and not (has_stepped or is_repaired):
             self.fail(
                 f"{target}/token is published with a life from {token.issued_at - now:.0f} s on, "
                 f"to {token.expires_at - now:.0f} s"
@@ -223,7 +235,7 @@ class Judge:
         self._judge_grace(target, name)
         if name == "env":
             self.withdrawn_at[target] = SCHEDULER.now
-        elif name in _NEEDED and "env" in entries:
+        elif name in _NEEDED and "env" in entries and self._is_strict(target):  # else removing env may have failed
             self.fail(f"{target}/{name} is removed while env is there")
         elif name in _NEEDED and "env" in directory.durable_entries and self._is_strict(target):
             self.fail(f"{target}/{name} is removed before the removal of env is synchronised")

@@ -73,7 +73,7 @@ class Machine:
             self.countdown -= 1
             if self.countdown < 0:
                 self.at_zero()
-            for trouble in self.troubles:
+            for trouble in [*self.troubles]:  # one may end itself
                 trouble(call, inode)
         self.calls += 1
 

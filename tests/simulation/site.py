@@ -110,6 +110,11 @@ def write_file(path: str, text: str) -> None:
     KERNEL.fsync(descriptor)
     KERNEL.close(descriptor)
     KERNEL.rename(fresh, path)
-    directory = KERNEL.open(str(around), os.O_RDONLY)
-    KERNEL.fsync(directory)
-    KERNEL.close(directory)
+    synchronise(str(around))
+
+
+def synchronise(directory: str) -> None:
+    """Make the names in a directory survive a power cut."""
+    descriptor = KERNEL.open(directory, os.O_RDONLY)
+    KERNEL.fsync(descriptor)
+    KERNEL.close(descriptor)
