@@ -41,7 +41,8 @@ def command(config: Path, *, as_json: bool) -> None:
     daemon = found.examine_daemon(verdicts, now)
     view, unasked = ask_daemon(found.loaded, daemon)
     failing = {each["target"]: each for each in reversed(view.failing)}  # of a target, the token's job stands first
-    if daemon.late and failing.keys() >= set(daemon.late):
+    explained = {name for name, each in failing.items() if each.get("artifact") is None}
+    if daemon.late and explained >= set(daemon.late):
         daemon = replace(daemon, problem=None, remedy=None)  # it shows why it can't refresh them
     report = as_report(
         [advise_about_daemon(verdict, daemon) for verdict in verdicts],
@@ -54,7 +55,7 @@ def command(config: Path, *, as_json: bool) -> None:
         identity = found.find_identity(target["name"])
         target["exchange"] = None if identity is None else view.exchanges.get(identity)
         target["refresh"] = failing.get(target["name"])
-        if target["refresh"] is not None and target["remedy"] == REMEDIES[True]:
+        if target["name"] in explained and target["remedy"] == REMEDIES[True]:
             target["remedy"] = target["refresh"]["remedy"]  # as in its log
         target["endpoint"] = view.endpoints.get(target["name"])
     faults = [] if found.loaded is None else list_refresh_faults(found.loaded)
