@@ -20,9 +20,9 @@ PAGE = Path("docs/performance.md")
 _HEAD = """\
 # Performance
 
-To plan a fleet: what a refresh costs, how it grows with the number of targets, and what other ways cost on the same
-machine. `make performance` writes this page from one run; the figures are of that run. Ratios carry over to other
-machines, milliseconds do not.
+For the platform engineer who plans a fleet: what a refresh costs, how it grows with the number of targets, and what
+other ways cost on the same machine. `make performance` writes this page from one run; the figures are of that run.
+Ratios carry over to other machines, milliseconds do not.
 
 """
 _PEERS = """\
@@ -37,8 +37,8 @@ _PASSES = """\
 ## A first run: `refresher once`
 
 All targets from nothing, with a key of our own (`self_issued`). The plain loop signs as many tokens, and writes,
-synchronises and renames three files for each, one after the other. Medians of {rounds} rounds in turn; the spread is the
-fastest and the slowest round.
+synchronises and renames three files for each, one after the other. Medians of {rounds} rounds in turn; the spread is
+the fastest and the slowest round.
 
 """
 _IDLE = """\
