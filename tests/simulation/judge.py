@@ -235,12 +235,16 @@ class Judge:
         self._judge_grace(target, name)
         if name == "env":
             self.withdrawn_at[target] = SCHEDULER.now
-        elif name in _NEEDED and "env" in entries and self._is_strict(target):  # else removing env may have failed
+        elif name in _NEEDED and "env" in entries and not self._has_just_failed("unlink", "fsync"):
             self.fail(f"{target}/{name} is removed while env is there")
         elif name in _NEEDED and "env" in directory.durable_entries and self._is_strict(target):
             self.fail(f"{target}/{name} is removed before the removal of env is synchronised")
         if name == ".target" and _NAMES & entries.keys() - {".target"}:
             self.fail(f"{target}/.target is removed before what it is about")
+
+    def _has_just_failed(self, *calls: str) -> bool:
+        """Return whether a fault made one of these calls fail lately: what comes next is removed all the same."""
+        return any(SCHEDULER.now - KERNEL.refused_at.get(call, -_REPORTED) < _REPORTED for call in calls)
 
     def _judge_grace(self, target: str, name: str) -> None:
         """Judge whether a container of a target that was removed had its ten minutes."""

@@ -58,6 +58,7 @@ class Machine:
         self.countdown = 1 << 60
         self.at_zero: Callable[[], None] = lambda: None
         self.troubles: list[Callable[[str, Inode | None], None]] = []
+        self.refused_at: dict[str, float] = {}
         self.umask = 0o022
 
     # What every call begins with
@@ -73,8 +74,12 @@ class Machine:
             self.countdown -= 1
             if self.countdown < 0:
                 self.at_zero()
-            for trouble in [*self.troubles]:  # one may end itself
-                trouble(call, inode)
+            try:
+                for trouble in [*self.troubles]:  # one may end itself
+                    trouble(call, inode)
+            except OSError:
+                self.refused_at[call] = SCHEDULER.now
+                raise
         self.calls += 1
 
     def _file(self, descriptor: int) -> OpenFile:
