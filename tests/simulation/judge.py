@@ -243,7 +243,7 @@ class Judge:
             self.fail(f"{target}/.target is removed before what it is about")
 
     def _has_just_failed(self, *calls: str) -> bool:
-        """Return whether a fault made one of these calls fail lately: what comes next is removed all the same."""
+        """Return whether a fault refused one of these calls lately: what comes next is removed all the same."""
         return any(SCHEDULER.now - KERNEL.refused_at.get(call, -_REPORTED) < _REPORTED for call in calls)
 
     def _judge_grace(self, target: str, name: str) -> None:
